@@ -1,0 +1,117 @@
+//! Oblivious pseudo-random functions: what a sealed join needs of them, whatever the back end.
+
+mod error;
+
+use std::ops::ControlFlow;
+
+use xor_channel::Channel;
+
+pub use error::OprfError;
+
+/// What goes into the function: 32 bytes derived from a key's normal form.
+pub type Input = [u8; 32];
+
+/// What comes out: the first 16 bytes of the back end's output.
+pub type Output = [u8; 16];
+
+/// Which input of the join a player hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    Left,
+    Right,
+}
+
+impl Side {
+    /// 0 for the left, 1 for the right, as on the wire.
+    #[must_use]
+    pub fn index(self) -> usize {
+        match self {
+            Self::Left => 0,
+            Self::Right => 1,
+        }
+    }
+
+    /// As on the wire.
+    #[must_use]
+    pub fn byte(self) -> u8 {
+        match self {
+            Self::Left => 0,
+            Self::Right => 1,
+        }
+    }
+
+    /// The side of the peer.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Left => Self::Right,
+            Self::Right => Self::Left,
+        }
+    }
+
+    /// Reads the byte of the wire; anything but 0 and 1 is no side.
+    #[must_use]
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::Left),
+            1 => Some(Self::Right),
+            _ => None,
+        }
+    }
+}
+
+/// Padded row bounds, public in the plan. Only these decide how much travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    pub own: usize,
+    pub peer: usize,
+}
+
+/// The function under both keys on this player's own inputs, in their order.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Outputs {
+    pub of_peer_key: Vec<Output>,
+    pub of_own_key: Vec<Output>,
+}
+
+impl std::fmt::Debug for Outputs {
+    // Outputs are secrets: only their number is shown.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Outputs({} inputs)", self.of_own_key.len())
+    }
+}
+
+/// How far a step is. Counts padded bounds only, so it tells nothing about the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    pub step: &'static str,
+    pub done: u64,
+    pub total: u64,
+}
+
+/// Is told about progress; answers `Break` to cancel the step.
+pub type OnProgress<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
+
+/// A pseudo-random function that two players evaluate for each other, both directions at once.
+pub trait Oprf {
+    /// Draws a fresh key, evaluates the peer's function on `inputs` and serves the peer.
+    ///
+    /// # Shapes
+    /// `inputs`: [n], distinct, n ≤ `sizes.own`, n secret. Both outputs: [n], in the same order.
+    ///
+    /// # Errors
+    /// `TooManyInputs` before the peer is contacted; a channel error; a failed check of the peer's
+    /// messages; `Cancelled` when `progress` answers so.
+    ///
+    /// # Security
+    /// The peer learns `sizes.own` and no more of `inputs`; this player learns `sizes.peer`. A peer
+    /// obtains the function at no more than `sizes.peer` points of its choice.
+    fn exchange(
+        &mut self,
+        side: Side,
+        inputs: &[Input],
+        sizes: Sizes,
+        channel: &mut dyn Channel,
+        progress: OnProgress<'_>,
+    ) -> Result<Outputs, OprfError>;
+}
