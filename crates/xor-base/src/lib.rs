@@ -1,0 +1,20 @@
+//! What every protocol stands on: parameters, derivation, randomness, and the bytes of keys and rows.
+//!
+//! Nothing here talks to a peer.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
+pub mod constants;
+pub mod derive;
+mod columns;
+mod errors;
+pub mod keys;
+pub mod random;
+pub mod rows;
+pub mod types;
+
+pub use errors::BaseError;
