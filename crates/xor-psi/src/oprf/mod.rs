@@ -1,10 +1,14 @@
 //! Oblivious pseudo-random functions: what a sealed join needs of them, whatever the back end.
 
+pub mod dh;
 mod error;
+pub mod ideal;
+mod rfc9497;
 
 use std::ops::ControlFlow;
 
 use xor_channel::Channel;
+use zeroize::Zeroizing;
 
 pub use error::OprfError;
 
@@ -68,10 +72,11 @@ pub struct Sizes {
 }
 
 /// The function under both keys on this player's own inputs, in their order.
+/// Wiped when dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Outputs {
-    pub of_peer_key: Vec<Output>,
-    pub of_own_key: Vec<Output>,
+    pub of_peer_key: Zeroizing<Vec<Output>>,
+    pub of_own_key: Zeroizing<Vec<Output>>,
 }
 
 impl std::fmt::Debug for Outputs {
@@ -114,4 +119,11 @@ pub trait Oprf {
         channel: &mut dyn Channel,
         progress: OnProgress<'_>,
     ) -> Result<Outputs, OprfError>;
+}
+
+pub(crate) fn report(progress: OnProgress<'_>, event: Progress) -> Result<(), OprfError> {
+    match progress(event) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(OprfError::Cancelled),
+    }
 }
