@@ -1,0 +1,74 @@
+# Everything starts here: `make help`.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CORE := $(VENV)/.core
+RUST := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name 'Cargo.toml' 2>/dev/null)
+export PYTHONDONTWRITEBYTECODE :=
+export CARGO_TERM_PROGRESS_WHEN := never
+
+.PHONY: help demo test test-python test-rust lint format bench audit golden lock clean prerequisites build
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+prerequisites:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "missing: Python 3.11 or newer ($(PYTHON)); set PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "missing: Python's venv module (Debian: python3-venv)"; exit 1; }
+	@command -v cargo >/dev/null || { echo "missing: a Rust toolchain (cargo), 1.88 or newer"; exit 1; }
+	@command -v cc >/dev/null || { echo "missing: a C compiler (cc)"; exit 1; }
+
+$(STAMP): requirements/dev.txt | prerequisites
+	@echo "== installing the locked Python packages into $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(CORE): $(STAMP) $(RUST)
+	@echo "== building the Rust core (a few minutes the first time)"
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --quiet
+	@touch $@
+
+build: $(CORE) ## make .venv and build the Rust core into it
+
+demo: build ## three banks, one service, two machines: the three example programs
+	@$(BIN)/python -m xor.testing.demo $(if $(ROWS),--rows $(ROWS))
+
+test: build test-rust test-python ## all tests
+
+test-rust:
+	cargo test --workspace --quiet
+
+test-python: build
+	$(BIN)/pytest -n 2 --dist worksteal
+
+lint: build ## formats, types, layers, lints
+	$(BIN)/ruff format --check python tests benchmarks tools
+	$(BIN)/ruff check python tests benchmarks tools
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+format: build ## rewrite the formatting
+	$(BIN)/ruff check --fix-only --quiet python tests benchmarks tools
+	$(BIN)/ruff format python tests benchmarks tools
+	cargo fmt --all
+
+bench: build ## measure the private join
+	$(BIN)/python -m benchmarks.join
+
+audit: build ## licences, sources and known vulnerabilities, where their data can be had
+	tools/audit
+
+golden: build ## rewrite the golden files; read the diff before you commit it
+	XOR_REWRITE_GOLDEN=1 $(BIN)/pytest tests/golden
+
+lock: $(STAMP) ## lock the newest allowed versions of all packages
+	tools/lock
+
+clean: ## remove what was built
+	rm -rf $(VENV) target .demo

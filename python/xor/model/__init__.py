@@ -1,0 +1,1 @@
+"""Types, schemas, members, disclosures: the nouns that every layer shares. Pure values."""

@@ -1,0 +1,1 @@
+"""Relations, rules, placements and what they disclose. Pure functions of their arguments."""

@@ -1,0 +1,298 @@
+"""A placed plan as canonical bytes and back. A plan is data, never code: no SQL, no pickles, no expressions as text."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from pydantic import ValidationError
+
+from xor.errors import PlanError, UsageError
+from xor.model.dataset import NAME, DatasetEntry
+from xor.model.types import DataType, Kind
+from xor.plan.placed import Opened, PlacedPlan, Placement, Plaintext, Sealed
+from xor.plan.predicates import (
+    And,
+    Column,
+    Compare,
+    Comparison,
+    IsIn,
+    IsNull,
+    IsTrue,
+    Literal,
+    Not,
+    Operand,
+    Or,
+    Predicate,
+    Value,
+)
+from xor.plan.relations import Concat, Filter, Join, JoinKind, Project, Relation, Scan
+from xor.signing import canonical, parse_canonical
+
+PAYLOAD_TYPE = "application/vnd.xor.plan.v1+json"
+VERSION = 1
+MAX_BYTES = 4 * 2**20
+MAX_NODES = 1000
+_HEX_32 = re.compile(r"[0-9a-f]{64}")
+_FIELDS = {
+    "version", "network", "agreement", "analyst", "recipients", "policies", "datasets", "nodes",
+    "adversary", "oprf", "not_before", "not_after", "nonce",
+}  # fmt: skip
+
+
+def plan_hash(payload: bytes) -> str:
+    """The id of a plan: SHA-256 of its canonical bytes, in hex."""
+    return hashlib.sha256(payload).hexdigest()
+
+
+def encode_plan(plan: PlacedPlan) -> bytes:
+    """The canonical bytes of a placed plan."""
+    return canonical(
+        {
+            "version": VERSION,
+            "network": plan.network,
+            "agreement": plan.agreement,
+            "analyst": plan.analyst,
+            "recipients": plan.recipients,
+            "policies": [[name, version] for name, version in plan.policies],
+            "datasets": [entry.model_dump(mode="json") for entry in plan.datasets],
+            "nodes": [
+                {**_encode_node(node, plan.inputs_of[index]), "placement": _encode_placement(plan.placements[index])}
+                for index, node in enumerate(plan.nodes)
+            ],
+            "adversary": plan.adversary,
+            "oprf": plan.oprf,
+            "not_before": plan.not_before,
+            "not_after": plan.not_after,
+            "nonce": plan.nonce,
+        }
+    )
+
+
+def decode_plan(payload: bytes) -> PlacedPlan:
+    """The placed plan in canonical bytes, checked throughout.
+
+    Raises:
+        PlanError: the bytes are no placed plan of this version. SchemaError: a node does not fit its inputs.
+    """
+    if len(payload) > MAX_BYTES:
+        raise _malformed("it is too large")
+    body = parse_canonical(payload)
+    try:
+        if not isinstance(body, dict) or body.get("version") != VERSION:
+            raise _malformed("its version is not supported", code="plan.version")
+        if set(body) != _FIELDS or len(body["nodes"]) > MAX_NODES:
+            raise _malformed("fields are missing or unknown")
+        return _decode_body(body)
+    except (KeyError, TypeError, ValueError, IndexError, ArithmeticError, ValidationError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise _malformed("a field has the wrong form") from None
+
+
+def _decode_body(body: Mapping[str, Any]) -> PlacedPlan:
+    datasets = {each["name"]: DatasetEntry.model_validate(_tuples(each)) for each in body["datasets"]}
+    nodes: list[Relation] = []
+    placements: list[Placement] = []
+    used: set[int] = set()
+    for each in body["nodes"]:
+        def take(index: Any) -> Relation:
+            if index in used or not isinstance(index, int) or not 0 <= index < len(nodes):
+                raise _malformed("a node is used twice or before it is made")
+            used.add(index)
+            return nodes[index]
+
+        nodes.append(_decode_node(each, take, datasets))
+        placements.append(_decode_placement(each["placement"]))
+    for field in ("agreement", "nonce"):
+        if not _HEX_32.fullmatch(body[field]):
+            raise _malformed(f"{field} is no hash")
+    if body["adversary"] != "malicious" or body["oprf"] != "dh":
+        raise _malformed("its protection is not known")
+    plan = PlacedPlan(
+        network=_name(body["network"]),
+        agreement=body["agreement"],
+        analyst=_name(body["analyst"]),
+        recipients=tuple(_name(each) for each in body["recipients"]),
+        policies=tuple((_name(name), int(version)) for name, version in body["policies"]),
+        root=nodes[-1],
+        placements=tuple(placements),
+        adversary="malicious",
+        oprf="dh",
+        not_before=int(body["not_before"]),
+        not_after=int(body["not_after"]),
+        nonce=body["nonce"],
+    )
+    if encode_plan(plan) != canonical(body):
+        raise _malformed("it says more than a plan says, or says it otherwise")
+    return plan
+
+
+def _encode_node(node: Relation, inputs: tuple[int, ...]) -> dict[str, Any]:
+    match node:
+        case Scan(dataset):
+            return {"op": "scan", "dataset": dataset.name}
+        case Project(_, columns):
+            return {"op": "project", "source": inputs[0], "columns": [list(pair) for pair in columns]}
+        case Filter(_, predicate):
+            return {"op": "filter", "source": inputs[0], "predicate": encode_predicate(predicate)}
+        case Join(_, _, keys, kind, output):
+            return {
+                "op": "join",
+                "left": inputs[0],
+                "right": inputs[1],
+                "keys": [list(pair) for pair in keys],
+                "kind": kind.value,
+                "output": None if output is None else list(output),
+            }
+        case Concat():
+            return {"op": "concat", "sources": list(inputs)}
+    raise TypeError(type(node).__name__)
+
+
+def _decode_node(
+    body: Mapping[str, Any], take: Callable[[Any], Relation], datasets: Mapping[str, DatasetEntry]
+) -> Relation:
+    match body["op"]:
+        case "scan":
+            return Scan(datasets[body["dataset"]])
+        case "project":
+            return Project(take(body["source"]), tuple((str(new), str(old)) for new, old in body["columns"]))
+        case "filter":
+            return Filter(take(body["source"]), decode_predicate(body["predicate"]))
+        case "join":
+            keys = tuple((str(left), str(right)) for left, right in body["keys"])
+            output = None if body["output"] is None else tuple(str(name) for name in body["output"])
+            return Join(take(body["left"]), take(body["right"]), keys, JoinKind(body["kind"]), output)
+        case "concat":
+            return Concat(tuple(take(each) for each in body["sources"]))
+    raise _malformed("it holds an operator that this version does not know")
+
+
+def _encode_placement(placement: Placement) -> dict[str, Any]:
+    match placement:
+        case Plaintext(at):
+            return {"plaintext": at}
+        case Sealed(between, opener):
+            return {"sealed": list(between), "opener": opener}
+        case Opened():
+            return {"opened": True}
+
+
+def _decode_placement(body: Mapping[str, Any]) -> Placement:
+    match body:
+        case {"plaintext": str(at)}:
+            return Plaintext(at)
+        case {"sealed": [str(left), str(right)], "opener": int(opener)}:
+            return Sealed((left, right), opener)
+        case {"opened": True}:
+            return Opened()
+    raise _malformed("it holds a placement that this version does not know")
+
+
+def encode_predicate(predicate: Predicate) -> dict[str, Any]:
+    match predicate:
+        case And(left, right):
+            return {"and": [encode_predicate(left), encode_predicate(right)]}
+        case Or(left, right):
+            return {"or": [encode_predicate(left), encode_predicate(right)]}
+        case Not(operand):
+            return {"not": encode_predicate(operand)}
+        case Compare(operator, left, right):
+            return {"compare": operator.value, "left": _encode_operand(left), "right": _encode_operand(right)}
+        case IsIn(operand, values):
+            return {"column": operand.name, "in": [_encode_operand(each) for each in values]}
+        case IsNull(operand):
+            return {"null": operand.name}
+        case IsTrue(operand):
+            return {"true": operand.name}
+    raise TypeError(type(predicate).__name__)
+
+
+def decode_predicate(body: Mapping[str, Any]) -> Predicate:
+    match body:
+        case {"and": [left, right]}:
+            return And(decode_predicate(left), decode_predicate(right))
+        case {"or": [left, right]}:
+            return Or(decode_predicate(left), decode_predicate(right))
+        case {"not": operand}:
+            return Not(decode_predicate(operand))
+        case {"compare": operator, "left": left, "right": right}:
+            return Compare(Comparison(operator), _decode_operand(left), _decode_operand(right))
+        case {"column": str(name), "in": [*values]}:
+            return IsIn(Column(name), tuple(_decode_literal(each) for each in values))
+        case {"null": str(name)}:
+            return IsNull(Column(name))
+        case {"true": str(name)}:
+            return IsTrue(Column(name))
+    raise _malformed("it holds a predicate that this version does not know")
+
+
+def _encode_operand(operand: Operand) -> dict[str, str]:
+    if isinstance(operand, Column):
+        return {"column": operand.name}
+    return {"type": str(operand.type), "value": _encode_value(operand.value)}
+
+
+def _encode_value(value: Value) -> str:
+    match value:
+        case float():
+            return value.hex()
+        case dt.date():  # and datetime, its subclass
+            return value.isoformat()
+        case _:
+            return str(value)
+
+
+def _decode_operand(body: Mapping[str, Any]) -> Operand:
+    match body:
+        case {"column": str(name)}:
+            return Column(name)
+        case _:
+            return _decode_literal(body)
+
+
+def _decode_literal(body: Mapping[str, Any]) -> Literal:
+    kind = DataType.parse(body["type"])
+    return Literal(_decode_value(str(body["value"]), kind.kind), kind)
+
+
+def _decode_value(text: str, kind: Kind) -> Value:
+    match kind:
+        case Kind.BOOL:
+            return {"True": True, "False": False}[text]
+        case Kind.INT64:
+            return int(text)
+        case Kind.DECIMAL:
+            return Decimal(text)
+        case Kind.FLOAT64:
+            return float.fromhex(text)
+        case Kind.DATE:
+            return dt.date.fromisoformat(text)
+        case Kind.TIMESTAMP:
+            return dt.datetime.fromisoformat(text)
+        case Kind.TEXT:
+            return text
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not re.match(NAME, value):
+        raise _malformed("a name has the wrong form")
+    return value
+
+
+def _tuples(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON lists as the tuples that a strict document takes."""
+    return {
+        **entry,
+        "columns": tuple(entry["columns"]),
+        "unique": tuple(tuple(group) for group in entry["unique"]),
+    }
+
+
+def _malformed(why: str, code: str = "plan.malformed") -> PlanError:
+    return PlanError(f"the plan is refused: {why}", code=code)

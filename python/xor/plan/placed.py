@@ -1,0 +1,179 @@
+"""The placed plan: the tree with a placement on every node. What the analyst signs and every machine judges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from xor.errors import PlanError
+from xor.model.dataset import DatasetEntry
+from xor.plan.relations import Concat, Join, JoinKind, Project, Relation, padded, post_order
+
+
+@dataclass(frozen=True, slots=True)
+class Plaintext:
+    """Computed in the clear at one player."""
+
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A sealed join of two players; only the recipients open it.
+
+    `opener` is the side (0 left, 1 right) whose keys the recipients try; see docs/protocols/sealed-join.md.
+    """
+
+    between: tuple[str, str]
+    opener: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Names and order only (select, rename, concat), after the recipient has opened what lies below."""
+
+
+Placement = Plaintext | Sealed | Opened
+
+Adversary = Literal["malicious"]
+
+
+@dataclass(frozen=True)
+class PlacedPlan:
+    """A plan with placements. Its canonical bytes (`plan.codec`) are what is signed; their hash is its id.
+
+    Args:
+        placements: one for each node of `post_order(root)`, in that order.
+        policies: for each dataset the version of the policy that the plan was made for.
+        recipients: analysts to whom the result is sealed.
+        not_before, not_after: validity in seconds since 1970 UTC.
+        nonce: 64 hex digits, drawn anew for every plan.
+    """
+
+    network: str
+    agreement: str
+    analyst: str
+    recipients: tuple[str, ...]
+    policies: tuple[tuple[str, int], ...]
+    root: Relation
+    placements: tuple[Placement, ...]
+    adversary: Adversary
+    oprf: Literal["dh"]
+    not_before: int
+    not_after: int
+    nonce: str
+
+    def __post_init__(self) -> None:
+        if len(self.placements) != len(self.nodes):
+            raise PlanError("every node needs one placement", code="plan.malformed")
+        for index, placement in enumerate(self.placements):
+            self._check(index, placement)
+
+    @cached_property
+    def nodes(self) -> tuple[Relation, ...]:
+        return post_order(self.root)
+
+    @cached_property
+    def inputs_of(self) -> tuple[tuple[int, ...], ...]:
+        """For each node the numbers of its inputs."""
+        found: list[tuple[int, ...]] = []
+        open_nodes: list[int] = []
+        for index, node in enumerate(self.nodes):
+            count = len(node.inputs)
+            inputs = tuple(open_nodes[len(open_nodes) - count :])
+            del open_nodes[len(open_nodes) - count :]
+            open_nodes.append(index)
+            found.append(inputs)
+        return tuple(found)
+
+    @property
+    def datasets(self) -> tuple[DatasetEntry, ...]:
+        return self.root.datasets
+
+    @cached_property
+    def players(self) -> tuple[str, ...]:
+        """Every player that hosts a dataset of the plan, sorted."""
+        return tuple(sorted({entry.player for entry in self.datasets}))
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """What is sealed to the recipients: sealed joins, and plaintext relations right below an opened node."""
+        roots = {len(self.nodes) - 1} | {
+            child for index, placement in enumerate(self.placements) if isinstance(placement, Opened)
+            for child in self.inputs_of[index]
+        }
+        return tuple(
+            Part(index, self.nodes[index], self.placements[index])
+            for index in sorted(roots)
+            if not isinstance(self.placements[index], Opened)
+        )
+
+    def parts_of(self, player: str) -> tuple[Part, ...]:
+        return tuple(part for part in self.parts if player in part.players)
+
+    def _check(self, index: int, placement: Placement) -> None:
+        node = self.nodes[index]
+        below = [self.placements[child] for child in self.inputs_of[index]]
+        match placement:
+            case Plaintext(at):
+                hosts = {entry.player for entry in node.datasets} if not node.inputs else {at}
+                fits = all(each == placement for each in below) and hosts == {at}
+            case Sealed(between, opener):
+                fits = (
+                    isinstance(node, Join)
+                    and node.kind is not JoinKind.ANTI
+                    and below == [Plaintext(between[0]), Plaintext(between[1])]
+                    and between[0] != between[1]
+                    and opener == opener_of(node)
+                )
+            case Opened():
+                fits = isinstance(node, Project | Concat)
+        if not fits:
+            raise PlanError(f"step {index} cannot be placed there", code="plan.malformed")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing that is sealed to the recipients: node number, relation and where it is computed."""
+
+    node: int
+    relation: Relation
+    placement: Placement
+
+    @property
+    def players(self) -> tuple[str, ...]:
+        """Who sends a stream: both sides of a sealed join, left first, or the one player."""
+        match self.placement:
+            case Sealed(between, _):
+                return between
+            case Plaintext(at):
+                return (at,)
+            case Opened():
+                return ()
+
+    def source(self, side: int) -> Relation:
+        """The plaintext relation that the player on `side` computes."""
+        return self.relation.inputs[side] if isinstance(self.placement, Sealed) else self.relation
+
+
+def opener_of(join: Join) -> int:
+    """The side whose keys the recipients try: see joins in ARCHITECTURE.md.
+
+    Preserved side for left and right, the side not kept for semi, else the smaller padded bound, left on a tie.
+    """
+    match join.kind:
+        case JoinKind.LEFT:
+            return 0
+        case JoinKind.RIGHT | JoinKind.SEMI:
+            return 1
+        case _:
+            return 0 if padded(join.left.rows) <= padded(join.right.rows) else 1
+
+
+def payload_columns(join: Join) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The output columns of a sealed join that come from its left and from its right side, in order."""
+    left = tuple(name for name in join.schema.names if name in join.left.schema)
+    right = tuple(name for name in join.schema.names if name not in join.left.schema)
+    return left, right
+

@@ -1,0 +1,316 @@
+"""Relations: the nodes of the analyst's tree. Tiny, immutable, checked when built.
+
+A relation knows its schema, an upper bound of its rows and which column sets are unique. All three follow
+from what owners declared, so client, service and every machine derive the same ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cached_property
+
+from xor.errors import SchemaError
+from xor.model.dataset import DatasetEntry
+from xor.model.types import Field, Schema
+from xor.plan.predicates import Predicate, check, comparable
+
+UniqueSets = frozenset[frozenset[str]]
+"""Column sets of which no combination of values appears twice (rows with NULL in them aside)."""
+
+
+class JoinKind(StrEnum):
+    INNER = "inner"
+    LEFT = "left"
+    RIGHT = "right"
+    OUTER = "outer"
+    SEMI = "semi"
+    ANTI = "anti"
+
+    @property
+    def keeps_right_columns(self) -> bool:
+        return self not in (JoinKind.SEMI, JoinKind.ANTI)
+
+
+class Relation:
+    """Base of relations. `schema`, `rows` (unpadded bound) and `unique` are derived, never stored."""
+
+    @property
+    def inputs(self) -> tuple[Relation, ...]:
+        raise NotImplementedError(type(self).__name__)
+
+    def with_inputs(self, inputs: tuple[Relation, ...]) -> Relation:
+        """The same relation over other inputs."""
+        raise NotImplementedError(type(self).__name__)
+
+    @property
+    def schema(self) -> Schema:
+        raise NotImplementedError(type(self).__name__)
+
+    @property
+    def rows(self) -> int:
+        raise NotImplementedError(type(self).__name__)
+
+    @property
+    def unique(self) -> UniqueSets:
+        raise NotImplementedError(type(self).__name__)
+
+    @property
+    def datasets(self) -> tuple[DatasetEntry, ...]:
+        """The datasets below, each once, in order of appearance."""
+        found = {entry.name: entry for each in self.inputs for entry in each.datasets}
+        return tuple(found.values())
+
+
+@dataclass(frozen=True)
+class Scan(Relation):
+    """All rows of a dataset."""
+
+    dataset: DatasetEntry
+
+    @property
+    def inputs(self) -> tuple[Relation, ...]:
+        return ()
+
+    def with_inputs(self, inputs: tuple[Relation, ...]) -> Relation:
+        return self
+
+    @cached_property
+    def schema(self) -> Schema:
+        return self.dataset.schema
+
+    @property
+    def rows(self) -> int:
+        return self.dataset.rows
+
+    @cached_property
+    def unique(self) -> UniqueSets:
+        return frozenset(frozenset(group) for group in self.dataset.unique)
+
+    @property
+    def datasets(self) -> tuple[DatasetEntry, ...]:
+        return (self.dataset,)
+
+
+@dataclass(frozen=True)
+class Project(Relation):
+    """Columns chosen, renamed and reordered: `columns` are pairs (new name, name in `source`)."""
+
+    source: Relation
+    columns: tuple[tuple[str, str], ...]
+
+    def __post_init__(self) -> None:
+        _ = self.schema
+
+    @property
+    def inputs(self) -> tuple[Relation, ...]:
+        return (self.source,)
+
+    def with_inputs(self, inputs: tuple[Relation, ...]) -> Relation:
+        return replace(self, source=inputs[0])
+
+    @cached_property
+    def schema(self) -> Schema:
+        return Schema(tuple(self.source.schema[old].renamed(new) for new, old in self.columns))
+
+    @property
+    def rows(self) -> int:
+        return self.source.rows
+
+    @cached_property
+    def unique(self) -> UniqueSets:
+        new_names = {old: new for new, old in reversed(self.columns)}
+        return frozenset(
+            frozenset(new_names[name] for name in group) for group in self.source.unique if group <= new_names.keys()
+        )
+
+
+@dataclass(frozen=True)
+class Filter(Relation):
+    """Rows for which the predicate is true. The bound stays the unfiltered one: a count would tell."""
+
+    source: Relation
+    predicate: Predicate
+
+    def __post_init__(self) -> None:
+        check(self.predicate, self.source.schema)
+
+    @property
+    def inputs(self) -> tuple[Relation, ...]:
+        return (self.source,)
+
+    def with_inputs(self, inputs: tuple[Relation, ...]) -> Relation:
+        return replace(self, source=inputs[0])
+
+    @property
+    def schema(self) -> Schema:
+        return self.source.schema
+
+    @property
+    def rows(self) -> int:
+        return self.source.rows
+
+    @property
+    def unique(self) -> UniqueSets:
+        return self.source.unique
+
+
+@dataclass(frozen=True)
+class Join(Relation):
+    """Rows of `left` and `right` whose keys are equal; NULL equals nothing.
+
+    Args:
+        keys: pairs (column of left, column of right).
+        output: columns kept, in order; None keeps all of left, then (where the kind has them) all of right.
+
+    Raises:
+        SchemaError: a key is missing, a pair of key types has no common normal form, or both sides have
+            a column of the same name (join frames with suffixes instead).
+    """
+
+    left: Relation
+    right: Relation
+    keys: tuple[tuple[str, str], ...]
+    kind: JoinKind = JoinKind.INNER
+    output: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.keys:
+            raise SchemaError("a join needs at least one pair of keys", code="schema.no-key")
+        for left, right in self.keys:
+            _check_key(self.left.schema[left], self.right.schema[right])
+        _ = self.schema
+
+    @property
+    def inputs(self) -> tuple[Relation, ...]:
+        return (self.left, self.right)
+
+    def with_inputs(self, inputs: tuple[Relation, ...]) -> Relation:
+        return replace(self, left=inputs[0], right=inputs[1])
+
+    @cached_property
+    def all_columns(self) -> Schema:
+        """The columns that the join could give, before `output` chooses."""
+        right = self.right.schema.fields if self.kind.keeps_right_columns else ()
+        return Schema(self.left.schema.fields + right)
+
+    @cached_property
+    def schema(self) -> Schema:
+        return self.all_columns if self.output is None else self.all_columns.select(self.output)
+
+    @cached_property
+    def left_is_unique(self) -> bool:
+        """No left key appears twice."""
+        return _covers(self.left.unique, {left for left, _ in self.keys})
+
+    @cached_property
+    def right_is_unique(self) -> bool:
+        """No right key appears twice."""
+        return _covers(self.right.unique, {right for _, right in self.keys})
+
+    @cached_property
+    def rows(self) -> int:
+        left, right = self.left.rows, self.right.rows
+        if not self.kind.keeps_right_columns:
+            return left
+        # A side whose partner is unique meets each of its rows at most once.
+        bounds = [left] * self.right_is_unique + [right] * self.left_is_unique + [left * right]
+        matched = min(bounds)
+        keeps_left = self.kind in (JoinKind.LEFT, JoinKind.OUTER)
+        keeps_right = self.kind in (JoinKind.RIGHT, JoinKind.OUTER)
+        # With a unique partner a preserved row stands for itself, matched or not; otherwise it is added.
+        if keeps_left and keeps_right:
+            return matched + left + right if matched == left * right else left + right
+        if keeps_left:
+            return left if self.right_is_unique else matched + left
+        if keeps_right:
+            return right if self.left_is_unique else matched + right
+        return matched
+
+    @cached_property
+    def unique(self) -> UniqueSets:
+        groups: set[frozenset[str]] = set()
+        if self.right_is_unique or not self.kind.keeps_right_columns:
+            groups |= self.left.unique
+        if self.left_is_unique and self.kind.keeps_right_columns:
+            groups |= self.right.unique
+        kept = set(self.schema.names)
+        return frozenset(group for group in groups if group <= kept)
+
+
+@dataclass(frozen=True)
+class Concat(Relation):
+    """UNION ALL by column name: the columns of the first source, in its order.
+
+    Raises:
+        SchemaError: a source has other names or types.
+    """
+
+    sources: tuple[Relation, ...]
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise SchemaError("concat needs at least one frame", code="schema.no-input")
+        first = {each.name: each.type for each in self.sources[0].schema}
+        for source in self.sources[1:]:
+            other = {each.name: each.type for each in source.schema}
+            if other != first:
+                differing = sorted(name for name in first.keys() | other.keys() if first.get(name) != other.get(name))
+                raise SchemaError(
+                    f"the frames to concat differ in: {', '.join(differing)}",
+                    code="schema.concat-mismatch",
+                    hint="select and rename so that all have the same column names and types.",
+                )
+
+    @property
+    def inputs(self) -> tuple[Relation, ...]:
+        return self.sources
+
+    def with_inputs(self, inputs: tuple[Relation, ...]) -> Relation:
+        return replace(self, sources=inputs)
+
+    @cached_property
+    def schema(self) -> Schema:
+        return Schema(tuple(self._merged(each) for each in self.sources[0].schema))
+
+    def _merged(self, first: Field) -> Field:
+        all_of = [source.schema[first.name] for source in self.sources]
+        bounds = [each.max_bytes for each in all_of if each.max_bytes is not None]
+        origins = frozenset(origin for each in all_of for origin in each.origins)
+        return replace(first, max_bytes=max(bounds) if bounds else None, origins=origins)
+
+    @property
+    def rows(self) -> int:
+        return sum(source.rows for source in self.sources)
+
+    @property
+    def unique(self) -> UniqueSets:
+        return self.sources[0].unique if len(self.sources) == 1 else frozenset()
+
+
+def padded(rows: int) -> int:
+    """Rounds a bound up to three significant bits (at most 25 % more): the size that others see."""
+    if rows <= 7:
+        return max(rows, 1)
+    step = 1 << (rows.bit_length() - 3)
+    return -(-rows // step) * step
+
+
+def post_order(root: Relation) -> tuple[Relation, ...]:
+    """All nodes, inputs before outputs; a node's position is its number in a plan."""
+    return (*(node for each in root.inputs for node in post_order(each)), root)
+
+
+def _check_key(left: Field, right: Field) -> None:
+    if left.type.key_kind != right.type.key_kind:
+        raise SchemaError(
+            f"keys '{left.name}' ({left.type}) and '{right.name}' ({right.type}) never match",
+            code="schema.key-mismatch",
+            hint="keys match within one kind: text with text, whole numbers with whole numbers, "
+            "aware with aware timestamps.",
+        )
+    comparable(left.type, right.type)
+
+
+def _covers(unique: UniqueSets, key: set[str]) -> bool:
+    return any(group <= key for group in unique)

@@ -1,0 +1,1 @@
+"""Messages between client, service and machines, and their codecs. No sockets, no state."""
