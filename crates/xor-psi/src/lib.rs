@@ -1,0 +1,18 @@
+//! Private set intersection: the OPRF behind one trait, and the sealed join on top of it.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
+mod errors;
+pub mod oprf;
+pub mod sealed;
+
+pub use errors::{OpeningError, OuterError, PsiError};

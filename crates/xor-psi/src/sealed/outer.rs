@@ -1,0 +1,279 @@
+//! The outer seal: one chunked AEAD stream per player, its key sealed to every recipient.
+//!
+//! Chunks are AES-256-GCM with nonce = index (u64) ‖ 0 0 0 ‖ last flag, so a chunk that is repeated,
+//! dropped or moved does not open, and a stream that was cut has no last one. The 32-byte key is fresh
+//! and goes to each recipient by HPKE (X-Wing, HKDF-SHA256, AES-256-GCM) under an info string that
+//! holds plan hash, node, attempt, side and the hash of the header.
+
+use std::io::{Read, Write};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::digest;
+use hpke::aead::AesGcm256;
+use hpke::kdf::HkdfSha256;
+use hpke::kem::XWing;
+use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
+use xor_base::random;
+use zeroize::Zeroizing;
+
+use super::header::{Core, Header};
+use super::hex;
+use super::layout::{chunk_count, stream_bytes};
+use super::spec::Recipient;
+use crate::{OuterError, PsiError};
+
+/// Plaintext bytes of every chunk but the last.
+pub const CHUNK_BYTES: usize = 1 << 20;
+/// What sealing adds to a chunk.
+pub const TAG_BYTES: usize = 16;
+/// An X-Wing public key.
+pub const SEAL_KEY_BYTES: usize = 1216;
+/// An X-Wing seed, which is the whole private key.
+pub const SEAL_SEED_BYTES: usize = 32;
+
+const ENCAPSULATED_BYTES: usize = 1120;
+const STREAM_KEY_BYTES: usize = 32;
+const INFO_PREFIX: &[u8] = b"xor sealed-join v1";
+
+type Seed = <XWing as Kem>::PrivateKey;
+
+/// A finished stream: its ciphertext went to the sink that was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedStream {
+    pub attempt: [u8; 16],
+    pub header: Vec<u8>,
+    pub sha256: [u8; 32],
+    /// Units: bytes of ciphertext.
+    pub bytes: u64,
+}
+
+/// The public half of a seal key.
+///
+/// # Errors
+/// `BadSealKey`.
+pub fn public_key(seed: &[u8; SEAL_SEED_BYTES]) -> Result<Vec<u8>, OuterError> {
+    let private = Seed::from_bytes(seed).map_err(|_| OuterError::BadSealKey)?;
+    Ok(XWing::sk_to_pk(&private).to_bytes().to_vec())
+}
+
+/// Encrypts one stream chunk by chunk.
+pub struct Sealer<'a> {
+    sink: &'a mut dyn Write,
+    key: LessSafeKey,
+    header: Header,
+    hash: digest::Context,
+    chunk: Zeroizing<Vec<u8>>,
+    index: u64,
+    written: u64,
+}
+
+impl<'a> Sealer<'a> {
+    /// Draws the stream's key and seals it to every recipient of `core`.
+    ///
+    /// # Errors
+    /// `BadSealKey`, `Randomness`.
+    ///
+    /// # Security
+    /// HPKE base mode: confidentiality and binding only. Who sent a stream is proved by the machine's
+    /// signature over its header and digest.
+    ///
+    /// # Source
+    /// RFC 9180, section 5.1.1; draft-connolly-cfrg-xwing-kem.
+    pub fn new(sink: &'a mut dyn Write, core: Core, recipients: &[Recipient]) -> Result<Self, PsiError> {
+        let key = Zeroizing::new(random::array::<STREAM_KEY_BYTES>()?);
+        let info = info(&core);
+        let sealed_keys = recipients
+            .iter()
+            .map(|recipient| seal_key(&recipient.seal_key, &info, key.as_slice()))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            sink,
+            key: chunk_key(key.as_slice())?,
+            header: Header { core, sealed_keys },
+            hash: digest::Context::new(&digest::SHA256),
+            chunk: Zeroizing::new(Vec::with_capacity(CHUNK_BYTES + TAG_BYTES)),
+            index: 0,
+            written: 0,
+        })
+    }
+
+    /// Appends plaintext.
+    ///
+    /// # Errors
+    /// `Write` when the sink takes no more.
+    pub fn write(&mut self, mut plain: &[u8]) -> Result<(), PsiError> {
+        while !plain.is_empty() {
+            // Only what follows a full chunk tells that it was not the last.
+            if self.chunk.len() == CHUNK_BYTES {
+                self.seal_chunk(false)?;
+            }
+            let room = CHUNK_BYTES - self.chunk.len();
+            let (head, tail) = plain.split_at(room.min(plain.len()));
+            self.chunk.extend_from_slice(head);
+            plain = tail;
+        }
+        Ok(())
+    }
+
+    /// Seals the last chunk.
+    ///
+    /// # Errors
+    /// `Write`; `WrongLength` if the plaintext has another length than the header says.
+    pub fn finish(mut self) -> Result<SealedStream, PsiError> {
+        self.seal_chunk(true)?;
+        self.sink.flush().map_err(PsiError::Write)?;
+        if self.written != stream_bytes(self.header.core.plain_bytes) {
+            return Err(OuterError::WrongLength.into());
+        }
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(self.hash.finish().as_ref());
+        Ok(SealedStream {
+            attempt: self.header.core.attempt()?,
+            header: self.header.to_bytes(),
+            sha256,
+            bytes: self.written,
+        })
+    }
+
+    fn seal_chunk(&mut self, is_last: bool) -> Result<(), PsiError> {
+        self.key
+            .seal_in_place_append_tag(nonce(self.index, is_last), Aad::empty(), &mut *self.chunk)
+            .map_err(|_| OuterError::BadChunk)?;
+        self.hash.update(&self.chunk);
+        self.sink.write_all(&self.chunk).map_err(PsiError::Write)?;
+        self.written += self.chunk.len() as u64;
+        self.index += 1;
+        self.chunk.clear();
+        Ok(())
+    }
+}
+
+/// Reads a whole ciphertext and compares it with what the machine signed. Nothing is decrypted.
+///
+/// # Errors
+/// `WrongLength` for a stream that is cut or too long, `WrongDigest` for another one, `Read`.
+pub fn verify(stream: &mut dyn Read, expected_bytes: u64, sha256: &[u8; 32]) -> Result<(), PsiError> {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut total = 0;
+    loop {
+        let count = stream.read(&mut buffer).map_err(PsiError::Read)?;
+        let Some(read) = buffer.get(..count).filter(|read| !read.is_empty()) else {
+            break;
+        };
+        total += count as u64;
+        if total > expected_bytes {
+            return Err(OuterError::WrongLength.into());
+        }
+        hash.update(read);
+    }
+    if total != expected_bytes {
+        return Err(OuterError::WrongLength.into());
+    }
+    if hash.finish().as_ref() != sha256 {
+        return Err(OuterError::WrongDigest.into());
+    }
+    Ok(())
+}
+
+/// Opens the stream's key with a recipient's seed.
+///
+/// # Errors
+/// `NotARecipient`; `WrongKey` when what was sealed is bound to something else.
+pub fn open_key(
+    header: &Header,
+    recipients: &[Recipient],
+    seed: &[u8; SEAL_SEED_BYTES],
+) -> Result<StreamKey, PsiError> {
+    let own = public_key(seed)?;
+    let position = recipients.iter().position(|recipient| recipient.seal_key == own);
+    let sealed = position.and_then(|position| header.sealed_keys.get(position));
+    let sealed =
+        hex::decode_vec(sealed.ok_or(OuterError::NotARecipient)?).ok_or(OuterError::MalformedHeader)?;
+    let (encapsulated, ciphertext) = sealed
+        .split_at_checked(ENCAPSULATED_BYTES)
+        .ok_or(OuterError::WrongKey)?;
+    let private = Seed::from_bytes(seed).map_err(|_| OuterError::BadSealKey)?;
+    let encapsulated =
+        <XWing as Kem>::EncappedKey::from_bytes(encapsulated).map_err(|_| OuterError::WrongKey)?;
+    let info = info(&header.core);
+    let key = hpke::single_shot_open::<AesGcm256, HkdfSha256, XWing>(
+        &OpModeR::Base,
+        &private,
+        &encapsulated,
+        &info,
+        ciphertext,
+        &[],
+    );
+    let key = Zeroizing::new(key.map_err(|_| OuterError::WrongKey)?);
+    Ok(StreamKey(chunk_key(&key)?))
+}
+
+/// The opened key of one stream.
+pub struct StreamKey(LessSafeKey);
+
+impl std::fmt::Debug for StreamKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("StreamKey(..)")
+    }
+}
+
+impl StreamKey {
+    /// Decrypts a whole stream.
+    ///
+    /// # Errors
+    /// `BadChunk` for chunks that are forged, repeated, missing or moved; `Read`.
+    pub fn open(&self, stream: &mut dyn Read, plain_bytes: u64) -> Result<Vec<u8>, PsiError> {
+        let chunks = chunk_count(plain_bytes);
+        let total = usize::try_from(plain_bytes).map_err(|_| PsiError::OutOfMemory)?;
+        let mut plain = Vec::new();
+        plain
+            .try_reserve_exact(total)
+            .map_err(|_| PsiError::OutOfMemory)?;
+        for index in 0..chunks {
+            let expected = (total - plain.len()).min(CHUNK_BYTES) + TAG_BYTES;
+            let mut chunk = Vec::with_capacity(expected);
+            let read = stream
+                .take(expected as u64)
+                .read_to_end(&mut chunk)
+                .map_err(PsiError::Read)?;
+            if read != expected {
+                return Err(OuterError::WrongLength.into());
+            }
+            let nonce = nonce(index, index + 1 == chunks);
+            let opened = self.0.open_in_place(nonce, Aad::empty(), &mut chunk);
+            plain.extend_from_slice(opened.map_err(|_| OuterError::BadChunk)?);
+        }
+        Ok(plain)
+    }
+}
+
+fn seal_key(recipient: &[u8], info: &[u8], key: &[u8]) -> Result<String, OuterError> {
+    let public = <XWing as Kem>::PublicKey::from_bytes(recipient).map_err(|_| OuterError::BadSealKey)?;
+    let (encapsulated, ciphertext) =
+        hpke::single_shot_seal::<AesGcm256, HkdfSha256, XWing>(&OpModeS::Base, &public, info, key, &[])
+            .map_err(|_| OuterError::BadSealKey)?;
+    Ok(hex::encode(&encapsulated.to_bytes()) + &hex::encode(&ciphertext))
+}
+
+fn chunk_key(key: &[u8]) -> Result<LessSafeKey, OuterError> {
+    let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| OuterError::WrongKey)?;
+    Ok(LessSafeKey::new(key))
+}
+
+fn nonce(index: u64, is_last: bool) -> Nonce {
+    let mut bytes = [0; 12];
+    let (head, tail) = bytes.split_at_mut(8);
+    head.copy_from_slice(&index.to_le_bytes());
+    if let Some(flag) = tail.last_mut() {
+        *flag = u8::from(is_last);
+    }
+    Nonce::assume_unique_for_key(bytes)
+}
+
+fn info(core: &Core) -> Vec<u8> {
+    let mut info = INFO_PREFIX.to_vec();
+    info.extend_from_slice(&core.binding_bytes());
+    info.extend_from_slice(digest::digest(&digest::SHA256, &core.to_bytes()).as_ref());
+    info
+}

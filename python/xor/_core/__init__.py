@@ -1,0 +1,18 @@
+"""The Rust core: private joins, the outer seal and the keys they need.
+
+This package re-exports the compiled module, which nothing else imports. Each call is one whole step of a
+plan: it takes Arrow tables and public parameters and gives back ciphertext, or, at a recipient, rows.
+No share and no key of a protocol ever crosses this border.
+"""
+
+from xor._core._rust import (
+    job_key,
+    restrict_filesystem,
+    seal_public_key,
+)
+
+__all__ = [
+    "job_key",
+    "restrict_filesystem",
+    "seal_public_key",
+]
