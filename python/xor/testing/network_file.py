@@ -1,0 +1,97 @@
+"""`network.toml`: any tables on one machine. Parsed strictly; an unknown key is refused by name."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pydantic import Field as Bounded
+from pydantic import ValidationError
+
+from xor.errors import UsageError
+from xor.model.agreement import Zone
+from xor.model.dataset import NAME, Strict
+
+
+class PlayerSection(Strict):
+    """`[[players]]`: a seat and where its plaintext lives."""
+
+    name: str = Bounded(pattern=NAME)
+    zone: Zone
+    owner: str | None = Bounded(default=None, pattern=NAME)
+
+
+class DatasetSection(Strict):
+    """`[[datasets]]`: a table and what its owner declares about it. What is missing is counted and padded."""
+
+    name: str = Bounded(pattern=NAME)
+    owner: str = Bounded(pattern=NAME)
+    player: str = Bounded(pattern=NAME)
+    source: str
+    types: dict[str, str] = {}
+    columns: tuple[str, ...] | None = Bounded(default=None, strict=False)
+    rows: int | None = Bounded(default=None, ge=0)
+    unique: tuple[tuple[str, ...], ...] = Bounded(default=(), strict=False)
+    max_bytes: dict[str, int] = {}
+    policy: str | None = None
+
+
+class AnalystSection(Strict):
+    """`[[analysts]]`: somebody who may ask."""
+
+    name: str = Bounded(pattern=NAME)
+
+
+class NetworkFile(Strict):
+    """A whole `network.toml`."""
+
+    name: str = Bounded(pattern=NAME)
+    players: tuple[PlayerSection, ...] = Bounded(strict=False, min_length=1)
+    datasets: tuple[DatasetSection, ...] = Bounded(strict=False, min_length=1)
+    analysts: tuple[AnalystSection, ...] = Bounded(strict=False, min_length=1)
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Every owner that the file names, in order of appearance."""
+        named = [each.owner for each in self.datasets] + [each.owner for each in self.players if each.owner]
+        return tuple(dict.fromkeys(named))
+
+
+def read_network_file(path: Path) -> NetworkFile:
+    """Reads and checks a network file.
+
+    Raises:
+        UsageError: the file is missing, is no TOML, or a key is missing, unknown or malformed.
+    """
+    try:
+        body = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise UsageError(f"there is no file {path}", code="usage.no-file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no TOML: {error}", code="usage.bad-network-file") from None
+    try:
+        network = NetworkFile.model_validate(body)
+    except ValidationError as error:
+        problems = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
+        raise UsageError(
+            f"{path}: {'; '.join(problems[:5])}",
+            code="usage.bad-network-file",
+            hint="the format is in docs/network-file.md.",
+        ) from None
+    _check_names(network, path)
+    return network
+
+
+def _check_names(network: NetworkFile, path: Path) -> None:
+    players = {player.name for player in network.players}
+    for dataset in network.datasets:
+        if dataset.player not in players:
+            raise UsageError(
+                f"{path}: dataset '{dataset.name}' is at player '{dataset.player}', which the file does not have",
+                code="usage.unknown-player",
+                hint=f"players: {', '.join(sorted(players))}.",
+            )
+    names = [dataset.name for dataset in network.datasets]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"{path}: dataset '{twice[0]}' appears twice", code="usage.bad-network-file")
