@@ -1,0 +1,1 @@
+"""What owners allow: policy documents, their clauses, and the judge. Pure functions of their arguments."""
