@@ -1,0 +1,3 @@
+from xor.cli import main
+
+main()

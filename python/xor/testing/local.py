@@ -1,0 +1,326 @@
+"""A whole network on this computer: keys, agreement, policies, a service and one machine for each player.
+
+What `xor local up` does. Everything lies in one directory (`.xor/NAME` beside the network file), every process
+is ours by id and birth, and `down` removes exactly that.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from xor import owner
+from xor.dataframe.open import new_seal_key
+from xor.engine.sources import inspect
+from xor.errors import UsageError
+from xor.machine import setup as machine_setup
+from xor.model.agreement import Agreement, Analyst, Owner, Player
+from xor.model.dataset import ColumnEntry, DatasetEntry
+from xor.plan.relations import padded
+from xor.policy.permissive import permissive
+from xor.service import setup as service_setup
+from xor.session.profile import Profile, profile_path, read_profile, write_profile
+from xor.signing import Envelope, SigningKey
+from xor.testing import processes
+from xor.testing.network_file import DatasetSection, NetworkFile, read_network_file
+from xor.testing.processes import Started
+from xor.wire.messages import Credential
+from xor.wire.token import issue
+from xor.wire.trust import agreement_hash
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 3000
+VALID_DAYS = 365
+TOKEN_DAYS = 7
+SIMULATED_REASON = "a local network on one computer: the clean room has no hardware protection"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class LocalNetwork:
+    """A network file, the directory of its state and the port of its service."""
+
+    file: Path
+    directory: Path
+    port: int
+
+    @classmethod
+    def at(cls, file: Path, port: int = DEFAULT_PORT) -> LocalNetwork:
+        network = read_network_file(file)
+        return cls(file.resolve(), file.resolve().parent / ".xor" / network.name, port)
+
+    @property
+    def pids(self) -> Path:
+        return self.directory / "processes.json"
+
+    def machine_directory(self, player: str) -> Path:
+        return self.directory / "machines" / player
+
+    # -- make ---------------------------------------------------------------------------------------------
+
+    def create(self, say: Say) -> None:
+        """Makes keys, agreement, entries and policies, and signs them; writes the profile of the first analyst.
+
+        Raises:
+            UsageError: the network is up already, or the file is wrong. DataError: a source is.
+        """
+        if self.directory.exists():
+            raise UsageError(
+                f"{self.directory} exists: the network is up, or was not taken down",
+                code="usage.already-up",
+                hint=f"xor local down {self.file.name}",
+            )
+        network = read_network_file(self.file)
+        self.directory.mkdir(parents=True, mode=0o700)
+        try:
+            _Maker(self, network, say).make()
+        except BaseException:
+            shutil.rmtree(self.directory, ignore_errors=True)
+            raise
+
+    def apply(self, say: Say) -> None:
+        """Signs the policies of the file anew where they differ from those in force; machines take them up by themselves."""
+        network = read_network_file(self.file)
+        for dataset in network.datasets:
+            self._apply_policy(network, dataset, say)
+
+    def _apply_policy(self, network: NetworkFile, dataset: DatasetSection, say: Say) -> None:
+        if dataset.policy is None:
+            return
+        path = machine_setup.policy_path(self.machine_directory(dataset.player), dataset.name)
+        current = json.loads(Envelope.from_bytes(path.read_bytes()).payload)
+        text = _policy_text(self.file, dataset.policy)
+        if text == current["text"]:
+            return
+        key = SigningKey.load(self.directory / "owners" / f"{dataset.owner}.key")
+        version = current["policy_version"] + 1
+        envelope = owner.sign_policy(
+            text, network=network.name, owner=dataset.owner, dataset=dataset.name, policy_version=version, key=key
+        )
+        machine_setup.replace(path, envelope.to_bytes())
+        say(f"{dataset.owner} signed version {version} of the policy of {dataset.name}")
+
+    # -- run ----------------------------------------------------------------------------------------------
+
+    def start(self, say: Say, environment: Mapping[str, str] | None = None) -> tuple[Started, ...]:
+        """Starts the service and one machine for each player and waits until all of them are ready.
+
+        Raises:
+            UsageError: the port is in use. PeerError: a process did not come up; its log's end is the hint.
+        """
+        _check_port(self.port)
+        logs = self.directory / "logs"
+        logs.mkdir(exist_ok=True)
+        extra = dict(environment or {})
+        service = processes.start("service", self._service_arguments(), logs / "service.log", extra)
+        started = [service]
+        try:
+            players = [player.name for player in read_network_file(self.file).players]
+            for player in players:
+                started.append(self.start_machine(player, extra))
+            processes.save(self.pids, started)
+            processes.wait_ready(service, self._is_healthy, timeout_s=30)
+            for machine in started[1:]:
+                processes.wait_ready(machine, lambda name=machine.name: self._is_announced(name), timeout_s=30)
+        except BaseException:
+            for each in started:
+                each.stop()
+            raise
+        say(f"service on http://{HOST}:{self.port}, machines: {', '.join(players)}")
+        return tuple(started)
+
+    def start_machine(self, player: str, environment: Mapping[str, str] | None = None) -> Started:
+        arguments = ["xor.machine", "--dir", str(self.machine_directory(player))]
+        return processes.start(player, arguments, self.directory / "logs" / f"{player}.log", dict(environment or {}))
+
+    def start_service(self, environment: Mapping[str, str] | None = None) -> Started:
+        log = self.directory / "logs" / "service.log"
+        return processes.start("service", self._service_arguments(), log, dict(environment or {}))
+
+    def down(self, say: Say) -> None:
+        """Stops every process that `start` started, removes the directory and the profile."""
+        for process in reversed(processes.load(self.pids)):
+            process.stop()
+        self._remove_profile()
+        if self.directory.exists():
+            shutil.rmtree(self.directory)
+            say(f"stopped and removed {self.directory}")
+        else:
+            say("nothing was up")
+
+    def _remove_profile(self) -> None:
+        """Removes the profile that `create` wrote; one that names other keys is somebody else's."""
+        profile = read_profile("localhost", self.port)
+        if profile.signing_key is not None and profile.signing_key.is_relative_to(self.directory):
+            profile_path("localhost", self.port).unlink(missing_ok=True)
+
+    def _service_arguments(self) -> list[str]:
+        return ["xor.service", "--dir", str(self.directory / "service"), "--port", str(self.port)]
+
+    def _is_healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{HOST}:{self.port}/v1/health", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def _is_announced(self, player: str) -> bool:
+        return f"{player} is ready" in Path(self.directory / "logs" / f"{player}.log").read_text(errors="replace")
+
+
+class _Maker:
+    """Makes the documents of a new local network, once."""
+
+    def __init__(self, local: LocalNetwork, network: NetworkFile, say: Say) -> None:
+        self.local = local
+        self.network = network
+        self.say = say
+        self.directory = local.directory
+        self.now = int(time.time())
+        self.service_key = SigningKey.generate()
+        self.owner_keys = {name: self._key("owners", name) for name in network.owners}
+        self.player_keys = {player.name: SigningKey.generate() for player in network.players}
+        self.analyst_keys = {analyst.name: self._key("analysts", analyst.name) for analyst in network.analysts}
+
+    def make(self) -> None:
+        agreement = self._agreement()
+        signed = owner.sign_agreement(agreement, *(self.owner_keys[each.name] for each in agreement.owners))
+        service_setup.create(self.directory / "service", [signed], self.service_key)
+        for player in agreement.players:
+            machine_setup.create(
+                self.local.machine_directory(player.name),
+                player=player.name,
+                key=self.player_keys[player.name],
+                agreement=signed,
+                service_url=f"http://{HOST}:{self.local.port}",
+                listen=f"{HOST}:0",
+            )
+            if player.is_simulated:
+                self.say(f"NO HARDWARE PROTECTION: the clean room of {player.name} is simulated")
+        for dataset in self.network.datasets:
+            self._register(agreement, dataset)
+        self._write_profile(agreement)
+
+    def _agreement(self) -> Agreement:
+        return Agreement(
+            network=self.network.name,
+            owners=tuple(Owner(name=name, key=key.public) for name, key in self.owner_keys.items()),
+            players=tuple(
+                Player(
+                    name=player.name,
+                    key=self.player_keys[player.name].public,
+                    zone=player.zone,
+                    owner=player.owner,
+                    is_simulated=player.zone == "clean room",
+                )
+                for player in self.network.players
+            ),
+            analysts=tuple(self._analyst(name) for name in self.analyst_keys),
+            service_key=self.service_key.public,
+            not_before=self.now - 60,
+            not_after=self.now + VALID_DAYS * 86400,
+        )
+
+    def _analyst(self, name: str) -> Analyst:
+        seal_key = new_seal_key(self.directory / "analysts" / f"{name}.seal.key")
+        return Analyst(name=name, key=self.analyst_keys[name].public, seal_key=seal_key)
+
+    def _key(self, group: str, name: str) -> SigningKey:
+        folder = self.directory / group
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        key = SigningKey.generate()
+        key.save(folder / f"{name}.key")
+        return key
+
+    def _register(self, agreement: Agreement, section: DatasetSection) -> None:
+        key = self.owner_keys[section.owner]
+        path = (self.local.file.parent / section.source).resolve()
+        entry = self._entry(section, path)
+        if section.policy is None:
+            until = dt.datetime.fromtimestamp(self.now, dt.UTC).date() + dt.timedelta(days=30)
+            text = permissive(entry, agreement, until=until, reason=SIMULATED_REASON)
+            self.say(f"PERMISSIVE POLICY written for {section.name}: every analyst may see every row of a join")
+        else:
+            text = _policy_text(self.local.file, section.policy)
+        policy = owner.sign_policy(
+            text, network=entry.network, owner=entry.owner, dataset=entry.name, policy_version=1, key=key
+        )
+        machine_setup.add_dataset(
+            self.local.machine_directory(section.player),
+            entry=owner.sign_entry(entry, key),
+            policy=policy,
+            source=path,
+            header=section.columns,
+        )
+
+    def _entry(self, section: DatasetSection, path: Path) -> DatasetEntry:
+        found = inspect(path, header=section.columns, types=section.types)
+        rows = section.rows
+        if rows is None:
+            rows = padded(found.rows)
+            self.say(f"{section.name}: rows not declared; counted and padded to {rows}")
+        columns = []
+        for column in found.columns:
+            bound = section.max_bytes.get(column.name)
+            if column.max_bytes is not None and bound is None:
+                bound = padded(column.max_bytes)
+                self.say(f"{section.name}.{column.name}: max_bytes not declared; counted and padded to {bound}")
+            columns.append(ColumnEntry(name=column.name, type=column.type, max_bytes=bound))
+        return DatasetEntry(
+            network=self.network.name,
+            name=section.name,
+            owner=section.owner,
+            player=section.player,
+            columns=tuple(columns),
+            rows=rows,
+            unique=section.unique,
+        )
+
+    def _write_profile(self, agreement: Agreement) -> None:
+        analyst = agreement.analysts[0].name
+        credential = Credential(
+            network=agreement.network,
+            analyst=analyst,
+            not_before=self.now - 60,
+            not_after=self.now + TOKEN_DAYS * 86400,
+        )
+        profile = Profile(
+            host="localhost",
+            port=self.local.port,
+            token=issue(credential, self.service_key),
+            analyst=analyst,
+            signing_key=self.directory / "analysts" / f"{analyst}.key",
+            seal_key=self.directory / "analysts" / f"{analyst}.seal.key",
+            networks={agreement.network: agreement_hash(agreement)},
+        )
+        self.say(f"profile of {analyst} for localhost:{self.local.port} written to {write_profile(profile)}")
+
+
+def _policy_text(file: Path, policy: str) -> str:
+    path = file.parent / policy
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise UsageError(f"there is no policy file {path}", code="usage.no-file") from None
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            raise UsageError(
+                f"port {port} on {HOST} is in use",
+                code="usage.port-in-use",
+                hint="stop what listens there, or take another one with --port.",
+            ) from None
