@@ -4,7 +4,8 @@ use thiserror::Error;
 /// Why a channel stopped. Never holds a payload byte or a key.
 #[derive(Debug, Error)]
 pub enum ChannelError {
-    /// The peer ended the channel in order, but another frame was expected.
+    /// The peer ended the channel in order, but another frame was expected; or an earlier error
+    /// already broke the channel.
     #[error("the peer closed the channel before the step was complete")]
     Closed,
     /// The stream stopped without an orderly end, or inside a frame: possibly cut by a third party.
@@ -20,6 +21,8 @@ pub enum ChannelError {
     /// The peer proved possession of another key than the pinned one.
     #[error("the peer presented a key that is not the expected one")]
     WrongPeerKey,
+    #[error("the peer refused this machine's key")]
+    RefusedByPeer,
     /// The peer does not speak this TLS, or speaks no TLS at all.
     #[error("the TLS handshake or stream is not valid")]
     Tls(#[source] rustls::Error),
@@ -42,6 +45,8 @@ pub enum ChannelError {
     /// The peer sent this side's own nonce back.
     #[error("the peer repeated this side's nonce")]
     ReflectedNonce,
+    #[error("the operating system gave no randomness")]
+    NoRandomness,
     #[error("the connection to the peer failed")]
     Io(#[source] io::Error),
 }
@@ -50,7 +55,10 @@ impl ChannelError {
     /// Whether the same step may be tried again: the peer or the network failed, no check did.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Closed | Self::Truncated | Self::Stalled { .. } | Self::Io(_))
+        matches!(
+            self,
+            Self::Closed | Self::Truncated | Self::Stalled { .. } | Self::Io(_)
+        )
     }
 
     /// A stable code under `peer.` (retryable) or `protocol.` (never retried).
@@ -63,6 +71,7 @@ impl ChannelError {
             Self::Io(_) => "peer.unreachable",
             Self::TooLarge { .. } | Self::WrongLength { .. } => "protocol.wrong-length",
             Self::WrongPeerKey => "protocol.wrong-peer-key",
+            Self::RefusedByPeer => "protocol.refused-by-peer",
             Self::Tls(_) => "protocol.tls",
             Self::OwnKey => "protocol.own-key",
             Self::NotHello => "protocol.not-hello",
@@ -72,6 +81,7 @@ impl ChannelError {
             Self::WrongSide => "protocol.wrong-side",
             Self::WrongLane => "protocol.wrong-lane",
             Self::ReflectedNonce => "protocol.reflected-nonce",
+            Self::NoRandomness => "resource.no-randomness",
         }
     }
 }

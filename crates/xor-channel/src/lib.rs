@@ -6,8 +6,11 @@
 #![forbid(unsafe_code)]
 
 mod error;
+pub mod fault;
+pub mod hello;
 pub mod memory;
 mod meter;
+pub mod tls;
 
 pub use error::ChannelError;
 pub use meter::Meter;
@@ -49,7 +52,10 @@ pub trait Channel: Send {
         if frame.len() == length {
             Ok(frame)
         } else {
-            Err(ChannelError::WrongLength { expected: length, received: frame.len() })
+            Err(ChannelError::WrongLength {
+                expected: length,
+                received: frame.len(),
+            })
         }
     }
 

@@ -27,28 +27,46 @@ pub fn pair() -> (MemoryChannel, MemoryChannel) {
 pub fn pair_with_timeout(stall_timeout: Duration) -> (MemoryChannel, MemoryChannel) {
     let (to_right, from_left) = mpsc::channel();
     let (to_left, from_right) = mpsc::channel();
-    let end = |outgoing, incoming| MemoryChannel { outgoing, incoming, stall_timeout, meter: Meter::default() };
+    let end = |outgoing, incoming| MemoryChannel {
+        outgoing,
+        incoming,
+        stall_timeout,
+        meter: Meter::default(),
+    };
     (end(to_right, from_right), end(to_left, from_left))
 }
 
 impl Channel for MemoryChannel {
     fn send(&mut self, frame: &[u8]) -> Result<(), ChannelError> {
         if frame.len() > MAX_FRAME_BYTES {
-            return Err(ChannelError::TooLarge { length: frame.len(), limit: MAX_FRAME_BYTES });
+            return Err(ChannelError::TooLarge {
+                length: frame.len(),
+                limit: MAX_FRAME_BYTES,
+            });
         }
-        self.outgoing.send(frame.to_vec()).map_err(|_| ChannelError::Closed)?;
+        self.outgoing
+            .send(frame.to_vec())
+            .map_err(|_| ChannelError::Closed)?;
         self.meter.record_send(frame.len());
         Ok(())
     }
 
     fn receive(&mut self, limit: usize) -> Result<Vec<u8>, ChannelError> {
         let limit = limit.min(MAX_FRAME_BYTES);
-        let frame = self.incoming.recv_timeout(self.stall_timeout).map_err(|error| match error {
-            RecvTimeoutError::Timeout => ChannelError::Stalled { timeout_s: self.stall_timeout.as_secs() },
-            RecvTimeoutError::Disconnected => ChannelError::Closed,
-        })?;
+        let frame = self
+            .incoming
+            .recv_timeout(self.stall_timeout)
+            .map_err(|error| match error {
+                RecvTimeoutError::Timeout => ChannelError::Stalled {
+                    timeout_s: self.stall_timeout.as_secs(),
+                },
+                RecvTimeoutError::Disconnected => ChannelError::Closed,
+            })?;
         if frame.len() > limit {
-            return Err(ChannelError::TooLarge { length: frame.len(), limit });
+            return Err(ChannelError::TooLarge {
+                length: frame.len(),
+                limit,
+            });
         }
         self.meter.record_receive(frame.len());
         Ok(frame)
@@ -84,10 +102,16 @@ mod tests {
         let (mut left, mut right) = pair();
         left.send(b"four").unwrap();
         left.send(b"four").unwrap();
-        assert!(matches!(right.receive(3), Err(ChannelError::TooLarge { length: 4, limit: 3 })));
+        assert!(matches!(
+            right.receive(3),
+            Err(ChannelError::TooLarge { length: 4, limit: 3 })
+        ));
         assert!(matches!(
             right.receive_exactly(5),
-            Err(ChannelError::WrongLength { expected: 5, received: 4 })
+            Err(ChannelError::WrongLength {
+                expected: 5,
+                received: 4
+            })
         ));
     }
 

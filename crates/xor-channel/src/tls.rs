@@ -1,0 +1,324 @@
+//! The channel between two machines: TLS 1.3, both sides authenticated by a raw Ed25519 key.
+//!
+//! `docs/protocols/channel.md` gives the reasons for every choice here.
+
+mod config;
+mod outbox;
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+use rustls::{AlertDescription, CertificateError, Connection};
+
+use self::outbox::Outbox;
+use crate::{Channel, ChannelError, FRAME_HEADER_BYTES, MAX_FRAME_BYTES, Meter};
+pub use config::{Keys, Role, public_key};
+
+/// A stall timeout starts anew after this much of a frame, so a slow line may take its time but a
+/// trickle cannot hold a step for ever. Units: bytes.
+const PROGRESS_BYTES: usize = 1 << 16;
+
+/// A read may wait no shorter than this: zero would mean for ever.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
+/// A channel over one TCP connection.
+///
+/// A thread of its own writes to the socket, so that [`Channel::send`] never waits for the peer to
+/// read. Dropping the channel cuts the connection; [`TlsChannel::close`] ends it in order.
+pub struct TlsChannel {
+    connection: Connection,
+    stream: TcpStream,
+    outbox: Outbox,
+    stall_timeout: Duration,
+    meter: Meter,
+    is_broken: bool,
+}
+
+impl TlsChannel {
+    /// Agrees on keys with the peer and checks that it holds exactly the expected one.
+    ///
+    /// # Errors
+    /// `WrongPeerKey`, `RefusedByPeer`, `Tls`, `Truncated`, `Stalled` (the whole handshake has one
+    /// stall timeout), `OwnKey`, `Io`.
+    ///
+    /// # Security
+    /// A network attacker, and a malicious peer. When this returns to the dialer, the listener may
+    /// still refuse the dialer's key: the first receive says so.
+    ///
+    /// # Source
+    /// RFC 8446; RFC 7250 (raw public keys).
+    pub fn handshake(
+        stream: TcpStream,
+        role: Role,
+        keys: &Keys,
+        stall_timeout: Duration,
+    ) -> Result<Self, ChannelError> {
+        stream.set_nonblocking(false).map_err(ChannelError::Io)?;
+        stream.set_nodelay(true).map_err(ChannelError::Io)?;
+        let mut handshake = Handshake {
+            connection: config::connection(role, keys)?,
+            stream,
+            deadline: Instant::now() + stall_timeout,
+            stall_timeout,
+        };
+        handshake.run()?;
+        let Handshake {
+            mut connection,
+            stream,
+            ..
+        } = handshake;
+        if connection.alpn_protocol() != Some(config::ALPN) {
+            return Err(ChannelError::Tls(rustls::Error::NoApplicationProtocol));
+        }
+        // Frames are cut into records on their way to the outbox, which has the only limit.
+        connection.set_buffer_limit(None);
+        let outbox = Outbox::start(&stream)?;
+        Ok(Self {
+            connection,
+            stream,
+            outbox,
+            stall_timeout,
+            meter: Meter::default(),
+            is_broken: false,
+        })
+    }
+
+    /// Waits until everything is sent and tells the peer that nothing follows.
+    ///
+    /// # Errors
+    /// `Stalled` when the peer does not read; `Io` or `Truncated` when it is gone.
+    pub fn close(mut self) -> Result<(), ChannelError> {
+        if self.is_broken {
+            return Err(ChannelError::Closed);
+        }
+        self.connection.send_close_notify();
+        self.post()?;
+        self.outbox.flush(self.stall_timeout)?;
+        self.stream.shutdown(Shutdown::Write).map_err(from_io)
+    }
+
+    fn send_frame(&mut self, frame: &[u8]) -> Result<(), ChannelError> {
+        let header = (frame.len() as u32).to_le_bytes();
+        self.connection.writer().write_all(&header).map_err(from_io)?;
+        for part in frame.chunks(PROGRESS_BYTES) {
+            self.connection.writer().write_all(part).map_err(from_io)?;
+            self.post()?;
+        }
+        self.post()
+    }
+
+    /// Hands what TLS has to say to the writing thread.
+    fn post(&mut self) -> Result<(), ChannelError> {
+        let mut records = Vec::new();
+        while self.connection.wants_write() {
+            self.connection.write_tls(&mut records).map_err(from_io)?;
+        }
+        if records.is_empty() {
+            Ok(())
+        } else {
+            self.outbox.post(records, self.stall_timeout)
+        }
+    }
+
+    fn receive_frame(&mut self, limit: usize) -> Result<Vec<u8>, ChannelError> {
+        let mut header = [0; FRAME_HEADER_BYTES];
+        self.fill(&mut header, true)?;
+        let length = u32::from_le_bytes(header) as usize;
+        if length > limit {
+            return Err(ChannelError::TooLarge { length, limit });
+        }
+        let mut frame = vec![0; length];
+        for part in frame.chunks_mut(PROGRESS_BYTES) {
+            self.fill(part, false)?;
+        }
+        Ok(frame)
+    }
+
+    /// Fills `part` within one stall timeout.
+    fn fill(&mut self, part: &mut [u8], starts_frame: bool) -> Result<(), ChannelError> {
+        let deadline = Instant::now() + self.stall_timeout;
+        let mut filled = 0;
+        while let Some(rest) = part.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.connection.reader().read(rest) {
+                // The peer said close_notify: orderly between frames, a cut inside one.
+                Ok(0) if starts_frame && filled == 0 => return Err(ChannelError::Closed),
+                Ok(0) => return Err(ChannelError::Truncated),
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.pull(deadline)?,
+                Err(error) => return Err(from_io(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what the socket has and decrypts it.
+    fn pull(&mut self, deadline: Instant) -> Result<(), ChannelError> {
+        read_before(&mut self.connection, &self.stream, deadline, self.stall_timeout)?;
+        let processed = self.connection.process_new_packets();
+        // Also after an error: the alert tells an honest peer why.
+        let posted = self.post();
+        processed.map_err(from_tls)?;
+        posted
+    }
+
+    fn mark<T>(&mut self, result: Result<T, ChannelError>) -> Result<T, ChannelError> {
+        self.is_broken |= result.is_err();
+        result
+    }
+}
+
+impl Channel for TlsChannel {
+    fn send(&mut self, frame: &[u8]) -> Result<(), ChannelError> {
+        if frame.len() > MAX_FRAME_BYTES {
+            return Err(ChannelError::TooLarge {
+                length: frame.len(),
+                limit: MAX_FRAME_BYTES,
+            });
+        }
+        if self.is_broken {
+            return Err(ChannelError::Closed);
+        }
+        let sent = self.send_frame(frame);
+        self.mark(sent)?;
+        self.meter.record_send(frame.len());
+        Ok(())
+    }
+
+    fn receive(&mut self, limit: usize) -> Result<Vec<u8>, ChannelError> {
+        if self.is_broken {
+            return Err(ChannelError::Closed);
+        }
+        let received = self.receive_frame(limit.min(MAX_FRAME_BYTES));
+        let frame = self.mark(received)?;
+        self.meter.record_receive(frame.len());
+        Ok(frame)
+    }
+
+    fn meter(&self) -> Meter {
+        self.meter
+    }
+}
+
+impl Drop for TlsChannel {
+    fn drop(&mut self) {
+        // Frees a writing thread that waits for the peer. Failure means that the socket is gone.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+/// Everything before the writing thread exists.
+struct Handshake {
+    connection: Connection,
+    stream: TcpStream,
+    deadline: Instant,
+    stall_timeout: Duration,
+}
+
+impl Handshake {
+    fn run(&mut self) -> Result<(), ChannelError> {
+        while self.connection.is_handshaking() {
+            self.write()?;
+            if !self.connection.is_handshaking() {
+                break;
+            }
+            if read_before(
+                &mut self.connection,
+                &self.stream,
+                self.deadline,
+                self.stall_timeout,
+            )? == 0
+            {
+                return Err(ChannelError::Truncated);
+            }
+            if let Err(error) = self.connection.process_new_packets() {
+                // The alert tells an honest peer why; the error below is what counts here.
+                let _ = self.write();
+                return Err(from_tls(error));
+            }
+        }
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<(), ChannelError> {
+        while self.connection.wants_write() {
+            let wait = remaining(self.deadline, self.stall_timeout)?;
+            self.stream
+                .set_write_timeout(Some(wait))
+                .map_err(ChannelError::Io)?;
+            let written = self.connection.write_tls(&mut self.stream);
+            written.map_err(|error| from_wait(error, self.stall_timeout))?;
+        }
+        Ok(())
+    }
+}
+
+fn read_before(
+    connection: &mut Connection,
+    mut stream: &TcpStream,
+    deadline: Instant,
+    stall_timeout: Duration,
+) -> Result<usize, ChannelError> {
+    loop {
+        stream
+            .set_read_timeout(Some(remaining(deadline, stall_timeout)?))
+            .map_err(ChannelError::Io)?;
+        match connection.read_tls(&mut stream) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result.map_err(|error| from_wait(error, stall_timeout)),
+        }
+    }
+}
+
+fn remaining(deadline: Instant, stall_timeout: Duration) -> Result<Duration, ChannelError> {
+    let remaining = deadline.saturating_duration_since(Instant::now());
+    if remaining.is_zero() {
+        Err(stalled(stall_timeout))
+    } else {
+        Ok(remaining.max(SHORTEST_WAIT))
+    }
+}
+
+fn stalled(stall_timeout: Duration) -> ChannelError {
+    ChannelError::Stalled {
+        timeout_s: stall_timeout.as_secs(),
+    }
+}
+
+/// An error of a socket that has a timeout.
+fn from_wait(error: io::Error, stall_timeout: Duration) -> ChannelError {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => stalled(stall_timeout),
+        _ => from_io(error),
+    }
+}
+
+fn from_io(error: io::Error) -> ChannelError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::NotConnected => ChannelError::Truncated,
+        _ => ChannelError::Io(error),
+    }
+}
+
+fn from_tls(error: rustls::Error) -> ChannelError {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure) => {
+            ChannelError::WrongPeerKey
+        }
+        rustls::Error::AlertReceived(
+            AlertDescription::AccessDenied
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateRequired
+            | AlertDescription::DecryptError,
+        ) => ChannelError::RefusedByPeer,
+        other => ChannelError::Tls(other),
+    }
+}
+
+#[cfg(test)]
+mod tests;
