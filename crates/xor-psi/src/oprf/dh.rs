@@ -63,8 +63,7 @@ impl DhOprf {
         let header = xor_channel::FRAME_HEADER_BYTES;
         let key = header + ELEMENT_BYTES;
         let blinded = ELEMENT_BYTES * sizes.own + header * sizes.own.div_ceil(self.batch);
-        let evaluated =
-            ELEMENT_BYTES * sizes.peer + (header + PROOF_BYTES) * sizes.peer.div_ceil(self.batch);
+        let evaluated = ELEMENT_BYTES * sizes.peer + (header + PROOF_BYTES) * sizes.peer.div_ceil(self.batch);
         (key + blinded + evaluated) as u64
     }
 }
@@ -83,12 +82,24 @@ impl Oprf for DhOprf {
         }
         let bound = sizes.own.max(sizes.peer);
         if bound > MAX_BOUND {
-            return Err(OprfError::BoundTooLarge { bound, limit: MAX_BOUND });
+            return Err(OprfError::BoundTooLarge {
+                bound,
+                limit: MAX_BOUND,
+            });
         }
         let key = KeyPair::generate()?;
         let total = 2 * sizes.own as u64 + sizes.peer as u64;
-        let steps = Steps { progress, done: 0, total };
-        let mut run = Run { key, batch: self.batch, channel, steps };
+        let steps = Steps {
+            progress,
+            done: 0,
+            total,
+        };
+        let mut run = Run {
+            key,
+            batch: self.batch,
+            channel,
+            steps,
+        };
         run.exchange(inputs, sizes)
     }
 }
@@ -111,7 +122,14 @@ struct Steps<'a> {
 impl Steps<'_> {
     fn advance(&mut self, rows: usize) -> Result<(), OprfError> {
         self.done += rows as u64;
-        report(self.progress, Progress { step: "oprf", done: self.done, total: self.total })
+        report(
+            self.progress,
+            Progress {
+                step: "oprf",
+                done: self.done,
+                total: self.total,
+            },
+        )
     }
 }
 
@@ -140,7 +158,10 @@ impl Run<'_> {
         let mut of_peer_key = self.receive_evaluated(&peer_key, request)?;
         wipe_beyond(&mut of_own_key, inputs.len());
         wipe_beyond(&mut of_peer_key, inputs.len());
-        Ok(Outputs { of_peer_key, of_own_key })
+        Ok(Outputs {
+            of_peer_key,
+            of_own_key,
+        })
     }
 
     fn send_blinded(&mut self, inputs: Zeroizing<Vec<Input>>) -> Result<Request, OprfError> {
@@ -160,12 +181,19 @@ impl Run<'_> {
             of_own_key.extend_from_slice(&outputs);
             self.steps.advance(batch.len())?;
         }
-        Ok(Request { inputs, blinds, blinded, of_own_key })
+        Ok(Request {
+            inputs,
+            blinds,
+            blinded,
+            of_own_key,
+        })
     }
 
     fn receive_public_key(&mut self) -> Result<Element, OprfError> {
         let frame = self.channel.receive_exactly(ELEMENT_BYTES)?;
-        let [encoded] = encodings(&frame) else { return Err(OprfError::BadPublicKey) };
+        let [encoded] = encodings(&frame) else {
+            return Err(OprfError::BadPublicKey);
+        };
         // A mirror would make both halves of every pair secret depend on one key.
         if encoded == self.key.public() {
             return Err(OprfError::ReflectedPublicKey);
@@ -187,8 +215,10 @@ impl Run<'_> {
         for batch in elements.chunks(self.batch) {
             let blinded = decode_batch(batch).ok_or(OprfError::BadBlindedElement)?;
             let key = &self.key;
-            let evaluated: Vec<Encoded> =
-                blinded.par_chunks(CHUNK).flat_map_iter(|chunk| rfc9497::blind_evaluate(key, chunk)).collect();
+            let evaluated: Vec<Encoded> = blinded
+                .par_chunks(CHUNK)
+                .flat_map_iter(|chunk| rfc9497::blind_evaluate(key, chunk))
+                .collect();
             let proof = generate_proof(&self.key, &blinded, &evaluated, &*random_scalar()?);
             let frame = [evaluated.as_flattened(), &proof].concat();
             self.channel.send(&frame)?;
@@ -203,9 +233,14 @@ impl Run<'_> {
         mut request: Request,
     ) -> Result<Zeroizing<Vec<Output>>, OprfError> {
         let mut outputs = Zeroizing::new(Vec::with_capacity(request.inputs.len()));
-        let batches = request.inputs.chunks(self.batch).zip(request.blinded.chunks(self.batch));
+        let batches = request
+            .inputs
+            .chunks(self.batch)
+            .zip(request.blinded.chunks(self.batch));
         for ((inputs, blinded), blinds) in batches.zip(request.blinds.chunks_mut(self.batch)) {
-            let frame = self.channel.receive_exactly(inputs.len() * ELEMENT_BYTES + PROOF_BYTES)?;
+            let frame = self
+                .channel
+                .receive_exactly(inputs.len() * ELEMENT_BYTES + PROOF_BYTES)?;
             let evaluated = verify_batch(peer_key, blinded, &frame)?;
             outputs.extend_from_slice(&finalize_batch(inputs, blinds, &evaluated));
             self.steps.advance(inputs.len())?;
@@ -232,8 +267,10 @@ fn blind_batch(key: &KeyPair, inputs: &[Input], blinds: &[Scalar]) -> Result<Bli
         .par_chunks(CHUNK)
         .zip(blinds.par_chunks(CHUNK))
         .map(|(inputs, blinds)| {
-            let mut points =
-                inputs.iter().map(|input| hash_to_group(input)).collect::<Result<Vec<RistrettoPoint>, _>>()?;
+            let mut points = inputs
+                .iter()
+                .map(|input| hash_to_group(input))
+                .collect::<Result<Vec<RistrettoPoint>, _>>()?;
             let blinded = rfc9497::blind(&points, blinds);
             let outputs = truncate_all(rfc9497::evaluate(key, inputs, &points));
             points.zeroize();
@@ -251,10 +288,16 @@ fn blind_batch(key: &KeyPair, inputs: &[Input], blinds: &[Scalar]) -> Result<Bli
 
 /// Reads the evaluated elements of a frame and checks them against its proof.
 fn verify_batch(peer_key: &Element, blinded: &[Encoded], frame: &[u8]) -> Result<Vec<Element>, OprfError> {
-    let (elements, proof) = frame.split_last_chunk::<PROOF_BYTES>().ok_or(OprfError::BadProof)?;
+    let (elements, proof) = frame
+        .split_last_chunk::<PROOF_BYTES>()
+        .ok_or(OprfError::BadProof)?;
     let evaluated = decode_batch(encodings(elements)).ok_or(OprfError::BadEvaluatedElement)?;
     let blinded = decode_batch(blinded).ok_or(OprfError::BadBlindedElement)?;
-    if verify_proof(peer_key, &blinded, &evaluated, proof) { Ok(evaluated) } else { Err(OprfError::BadProof) }
+    if verify_proof(peer_key, &blinded, &evaluated, proof) {
+        Ok(evaluated)
+    } else {
+        Err(OprfError::BadProof)
+    }
 }
 
 fn finalize_batch(inputs: &[Input], blinds: &mut [Scalar], evaluated: &[Element]) -> Zeroizing<Vec<Output>> {
@@ -270,7 +313,11 @@ fn finalize_batch(inputs: &[Input], blinds: &mut [Scalar], evaluated: &[Element]
 }
 
 fn decode_batch(encoded: &[Encoded]) -> Option<Vec<Element>> {
-    encoded.par_iter().with_min_len(CHUNK).map(Element::decode).collect()
+    encoded
+        .par_iter()
+        .with_min_len(CHUNK)
+        .map(Element::decode)
+        .collect()
 }
 
 /// Whole elements of a frame whose length was checked.
@@ -280,7 +327,10 @@ fn encodings(frame: &[u8]) -> &[Encoded] {
 
 /// The first 16 bytes of each hash: 128 bits, as much as the group's security.
 fn truncate_all(mut hashes: Vec<[u8; HASH_BYTES]>) -> Zeroizing<Vec<Output>> {
-    let outputs = hashes.iter().filter_map(|hash| hash.first_chunk().copied()).collect();
+    let outputs = hashes
+        .iter()
+        .filter_map(|hash| hash.first_chunk().copied())
+        .collect();
     hashes.zeroize();
     Zeroizing::new(outputs)
 }

@@ -32,7 +32,10 @@ impl IdealOprf {
     /// Makes the two ends, reproducibly.
     #[must_use]
     pub fn pair_from_seed(seed: [u8; 32]) -> (Self, Self) {
-        let end = || Self { seed: Zeroizing::new(seed), exchange: 0 };
+        let end = || Self {
+            seed: Zeroizing::new(seed),
+            exchange: 0,
+        };
         (end(), end())
     }
 
@@ -51,7 +54,11 @@ impl IdealOprf {
     fn agreement(&self, side: Side, own: usize, peer: usize) -> [u8; AGREEMENT_BYTES] {
         let numbers = [self.exchange, own as u64, peer as u64].map(u64::to_le_bytes);
         let mut frame = [side.byte(); AGREEMENT_BYTES];
-        frame.iter_mut().skip(1).zip(numbers.as_flattened()).for_each(|(to, from)| *to = *from);
+        frame
+            .iter_mut()
+            .skip(1)
+            .zip(numbers.as_flattened())
+            .for_each(|(to, from)| *to = *from);
         frame
     }
 }
@@ -74,14 +81,26 @@ impl Oprf for IdealOprf {
         if of_peer != self.agreement(side.other(), sizes.peer, sizes.own) {
             return Err(OprfError::PeerDisagrees);
         }
-        let under = |key_of: Side| inputs.iter().map(|input| self.evaluate(key_of, input)).collect::<Vec<_>>();
+        let under = |key_of: Side| {
+            inputs
+                .iter()
+                .map(|input| self.evaluate(key_of, input))
+                .collect::<Vec<_>>()
+        };
         let outputs = Outputs {
             of_peer_key: Zeroizing::new(under(side.other())),
             of_own_key: Zeroizing::new(under(side)),
         };
         self.exchange += 1;
         let total = sizes.own as u64;
-        report(progress, Progress { step: "oprf", done: total, total })?;
+        report(
+            progress,
+            Progress {
+                step: "oprf",
+                done: total,
+                total,
+            },
+        )?;
         Ok(outputs)
     }
 }

@@ -45,11 +45,10 @@ impl Element {
     /// not canonical.
     pub fn decode(encoded: &Encoded) -> Option<Self> {
         let point = CompressedRistretto(*encoded).decompress()?;
-        (!point.is_identity()).then_some(Self { point, encoded: *encoded })
-    }
-
-    pub fn encoded(&self) -> &Encoded {
-        &self.encoded
+        (!point.is_identity()).then_some(Self {
+            point,
+            encoded: *encoded,
+        })
     }
 }
 
@@ -68,7 +67,10 @@ impl KeyPair {
     }
 
     pub fn from_secret(secret: Scalar) -> Self {
-        Self { secret, public: RistrettoPoint::mul_base(&secret).compress().to_bytes() }
+        Self {
+            secret,
+            public: RistrettoPoint::mul_base(&secret).compress().to_bytes(),
+        }
     }
 
     pub fn public(&self) -> &Encoded {
@@ -112,7 +114,11 @@ pub fn finalize<I: AsRef<[u8]>>(
 ) -> Vec<[u8; HASH_BYTES]> {
     Scalar::invert_batch_alloc(blinds);
     let issued = multiply_and_encode(evaluated.iter().map(|e| &e.point).zip(blinds.iter().copied()));
-    inputs.iter().zip(&issued).map(|(input, element)| output_hash(input.as_ref(), element)).collect()
+    inputs
+        .iter()
+        .zip(&issued)
+        .map(|(input, element)| output_hash(input.as_ref(), element))
+        .collect()
 }
 
 /// Evaluate, section 3.3.1: the function under one's own key.
@@ -122,7 +128,11 @@ pub fn evaluate<I: AsRef<[u8]>>(
     input_elements: &[RistrettoPoint],
 ) -> Vec<[u8; HASH_BYTES]> {
     let issued = multiply_and_encode(input_elements.iter().map(|point| (point, key.secret)));
-    inputs.iter().zip(&issued).map(|(input, element)| output_hash(input.as_ref(), element)).collect()
+    inputs
+        .iter()
+        .zip(&issued)
+        .map(|(input, element)| output_hash(input.as_ref(), element))
+        .collect()
 }
 
 /// GenerateProof, section 2.2.1, over one batch: C[i] and D[i] = skS · C[i].
@@ -144,7 +154,9 @@ pub fn generate_proof(key: &KeyPair, c: &[Element], d: &[Encoded], r: &Scalar) -
 
 /// VerifyProof, section 2.2.2: whether all D[i] are C[i] times the secret of `public`.
 pub fn verify_proof(public: &Element, c: &[Element], d: &[Element], proof: &[u8; PROOF_BYTES]) -> bool {
-    let Some((proof_c, proof_s)) = decode_proof(proof) else { return false };
+    let Some((proof_c, proof_s)) = decode_proof(proof) else {
+        return false;
+    };
     let d_encoded: Vec<Encoded> = d.iter().map(|element| element.encoded).collect();
     let weights = composite_weights(&public.encoded, c, &d_encoded);
     let (m, z) = (weighted_sum(&weights, c), weighted_sum(&weights, d));
@@ -214,7 +226,17 @@ fn challenge(
     let prefix = length_prefix(ELEMENT_BYTES);
     let [a0, a1, a2, a3] = [m, z, t2, t3].map(|point| point.compress().to_bytes());
     hash_to_scalar(&[
-        &prefix, public, &prefix, &a0, &prefix, &a1, &prefix, &a2, &prefix, &a3, b"Challenge",
+        &prefix,
+        public,
+        &prefix,
+        &a0,
+        &prefix,
+        &a1,
+        &prefix,
+        &a2,
+        &prefix,
+        &a3,
+        b"Challenge",
     ])
 }
 
@@ -225,7 +247,11 @@ fn challenge(
 pub fn hash_to_group(input: &[u8]) -> Result<RistrettoPoint, OprfError> {
     let uniform = Zeroizing::new(expand_message_xmd(&[input], HASH_TO_GROUP_DST));
     let point = RistrettoPoint::from_uniform_bytes(&uniform);
-    if point.is_identity() { Err(OprfError::InvalidInput) } else { Ok(point) }
+    if point.is_identity() {
+        Err(OprfError::InvalidInput)
+    } else {
+        Ok(point)
+    }
 }
 
 /// HashToScalar, section 4.1.
@@ -269,7 +295,10 @@ fn output_hash(input: &[u8], issued: &Encoded) -> [u8; HASH_BYTES] {
 /// Multiplies and encodes. Halves the scalars first because the shared inversion doubles.
 fn multiply_and_encode<'a>(terms: impl Iterator<Item = (&'a RistrettoPoint, Scalar)>) -> Vec<Encoded> {
     let halves: Vec<RistrettoPoint> = terms.map(|(point, scalar)| point * scalar.div_by_2()).collect();
-    RistrettoPoint::double_and_compress_batch(&halves).into_iter().map(|c| c.to_bytes()).collect()
+    RistrettoPoint::double_and_compress_batch(&halves)
+        .into_iter()
+        .map(|c| c.to_bytes())
+        .collect()
 }
 
 /// I2OSP(n, 2). All lengths and indices here are below 2^16 by construction.
