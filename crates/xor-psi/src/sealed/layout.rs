@@ -78,7 +78,7 @@ impl Shapes {
 
 impl CellShape {
     fn new(spec: &JoinSpec, side: Side, label: usize) -> Self {
-        let longest = spec.payload[side.index()].longest();
+        let longest = spec.payload(side).longest();
         let holds_secret = side != spec.opener && spec.kind != JoinKind::Semi;
         let secret = if holds_secret { SECRET_BYTES } else { 0 };
         let is_readable = spec.preserves(side);

@@ -2,9 +2,23 @@
 //!
 //! The protocol, its leakage and the argument stand in `docs/protocols/sealed-join.md`.
 
+mod group;
 pub mod header;
+pub mod hex;
+pub mod ideal;
+mod join;
+mod joined;
 pub mod layout;
+mod lists;
+mod opening;
 pub mod outer;
+mod receive;
+mod release;
+mod secrets;
 pub mod spec;
 
-pub mod hex;
+pub use join::{Prepared, SealedJoin, Step, Table, sealed_join};
+pub use joined::Joined;
+pub use opening::open;
+pub use receive::{Stream, receive_join, receive_release};
+pub use release::{open_release, release_table};

@@ -64,10 +64,10 @@ pub struct JoinSpec {
     pub kind: JoinKind,
     pub opener: Side,
     /// Padded row bounds.
-    pub rows: [usize; 2],
+    pub(super) rows: [usize; 2],
     /// Types of the key's parts, per side.
-    pub keys: [Vec<Type>; 2],
-    pub payload: [RowCodec; 2],
+    keys: [Vec<Type>; 2],
+    payload: [RowCodec; 2],
     pub backend: Backend,
 }
 
@@ -133,6 +133,19 @@ struct WrittenRecipient {
     seal_key: String,
 }
 
+trait OfSide {
+    fn of<'a, T>(&self, pair: &'a [T; 2]) -> &'a T;
+}
+
+impl OfSide for Side {
+    fn of<'a, T>(&self, [left, right]: &'a [T; 2]) -> &'a T {
+        match self {
+            Self::Left => left,
+            Self::Right => right,
+        }
+    }
+}
+
 impl JoinSpec {
     /// Reads the JSON that the planner writes.
     ///
@@ -180,7 +193,19 @@ impl JoinSpec {
     /// The padded row bound of one side.
     #[must_use]
     pub fn bound(&self, side: Side) -> usize {
-        self.rows[side.index()]
+        *side.of(&self.rows)
+    }
+
+    /// The columns that one side gives to the result.
+    #[must_use]
+    pub fn payload(&self, side: Side) -> &RowCodec {
+        side.of(&self.payload)
+    }
+
+    /// The types of one side's key.
+    #[must_use]
+    pub fn key_types(&self, side: Side) -> &[Type] {
+        side.of::<Vec<Type>>(&self.keys)
     }
 
     /// The lists that a side's stream holds.

@@ -1,0 +1,202 @@
+//! A player's whole step: from its table to a sealed stream.
+
+use std::io::Write;
+use std::time::Instant;
+
+use arrow_array::ArrayRef;
+use xor_base::keys::Keys;
+use xor_base::rows::Rows;
+use xor_channel::Channel;
+use xor_channel::hello::{Hello, exchange_hello};
+
+use super::group::Groups;
+use super::header::Core;
+use super::lists::{self, Contents};
+use super::outer::{SealedStream, Sealer};
+use super::secrets::{self, Attempt, CellStream, HalfSecrets};
+use super::spec::JoinSpec;
+use crate::PsiError;
+use crate::oprf::{OnProgress, Oprf, Progress, Side, Sizes, report};
+
+/// A player's table: the parts of the key, then the columns that the result needs.
+#[derive(Clone, Debug)]
+pub struct Table {
+    pub keys: Vec<ArrayRef>,
+    pub payload: Vec<ArrayRef>,
+    pub rows: usize,
+}
+
+/// What a player reports. Nothing here depends on what matched.
+#[derive(Clone, Debug)]
+pub struct SealedJoin {
+    pub stream: SealedStream,
+    pub steps: Vec<Step>,
+}
+
+/// One timed part of a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    pub name: &'static str,
+    /// Units: s.
+    pub seconds: f64,
+    /// Units: bytes to the peer, frame headers included.
+    pub sent_bytes: u64,
+}
+
+/// A table that fits its declaration, grouped by key. Making one sends nothing.
+pub struct Prepared<'a> {
+    spec: &'a JoinSpec,
+    side: Side,
+    rows: Rows<'a>,
+    groups: Groups,
+    seconds: f64,
+}
+
+impl<'a> Prepared<'a> {
+    /// Checks the table against the parameters and derives its distinct keys.
+    ///
+    /// # Errors
+    /// `TooManyRows` above the bound; `Table` for columns that are not as declared.
+    pub fn new(spec: &'a JoinSpec, side: Side, table: &'a Table) -> Result<Self, PsiError> {
+        let started = Instant::now();
+        let bound = spec.bound(side);
+        if table.rows > bound {
+            return Err(PsiError::TooManyRows { bound });
+        }
+        let rows = spec.payload(side).read(&table.payload, table.rows)?;
+        let keys = Keys::new(spec.key_types(side), &table.keys, table.rows)?;
+        let groups = Groups::new(&keys.inputs())?;
+        let seconds = started.elapsed().as_secs_f64();
+        Ok(Self { spec, side, rows, groups, seconds })
+    }
+}
+
+/// Runs one player's side of a sealed join and writes its stream to `sink`.
+///
+/// # Errors
+/// A channel error; a failed check of the peer's messages; `Write`; `Cancelled`.
+///
+/// # Discloses
+/// To the peer: nothing beyond the public parameters. To the recipients: what
+/// `docs/protocols/sealed-join.md` lists for the kind.
+///
+/// # Security
+/// Malicious peer: it can change its own input only. Nonces, OPRF key, stream key and orders are drawn
+/// anew in every call, so a second call is a new attempt. Secrets are wiped on return.
+///
+/// # Cost
+/// The hello and one OPRF exchange; the bytes of `JoinSpec::shapes` to each recipient's store.
+///
+/// # Source
+/// `docs/protocols/sealed-join.md`; the OPRF names its own.
+pub fn sealed_join(
+    prepared: &Prepared<'_>,
+    oprf: &mut dyn Oprf,
+    channel: &mut dyn Channel,
+    sink: &mut dyn Write,
+    progress: OnProgress<'_>,
+) -> Result<SealedJoin, PsiError> {
+    let Prepared { spec, side, groups, .. } = prepared;
+    let mut clock = Clock::new(channel, prepared.seconds);
+    let attempt = agree_on_attempt(spec, *side, channel)?;
+    clock.lap("hello", channel);
+    let sizes = Sizes {
+        own: spec.bound(*side),
+        peer: spec.bound(side.other()),
+    };
+    let outputs = oprf.exchange(*side, &groups.inputs, sizes, channel, progress)?;
+    let halves = HalfSecrets::derive(*side, &outputs, &attempt);
+    drop(outputs);
+    clock.lap("oprf", channel);
+    let lists = build_lists(prepared, &halves, attempt)?;
+    drop(halves);
+    notify(progress, "cells", sizes.own)?;
+    clock.lap("cells", channel);
+    let core = Core::of_join(spec, *side, &attempt);
+    let mut sealer = Sealer::new(sink, core, &spec.binding.recipients)?;
+    for list in lists {
+        list.write(&mut sealer)?;
+    }
+    let stream = sealer.finish()?;
+    notify(progress, "seal", sizes.own)?;
+    clock.lap("seal", channel);
+    Ok(SealedJoin { stream, steps: clock.steps })
+}
+
+fn agree_on_attempt(spec: &JoinSpec, side: Side, channel: &mut dyn Channel) -> Result<Attempt, PsiError> {
+    let hello = Hello {
+        plan_hash: spec.binding.plan_hash,
+        node: spec.binding.node,
+        side: side.byte(),
+        lane: 0,
+    };
+    let nonces = exchange_hello(channel, &hello)?;
+    let in_order = match side {
+        Side::Left => [&nonces.own, &nonces.peer],
+        Side::Right => [&nonces.peer, &nonces.own],
+    };
+    Ok(secrets::attempt(&spec.binding.plan_hash, spec.binding.node, in_order))
+}
+
+fn build_lists(
+    prepared: &Prepared<'_>,
+    halves: &HalfSecrets,
+    attempt: Attempt,
+) -> Result<Vec<lists::List>, PsiError> {
+    let Prepared { spec, side, rows, groups, .. } = prepared;
+    let shapes = spec.shapes(*side);
+    let mut built = Vec::with_capacity(2);
+    if let Some(shape) = shapes.openers {
+        built.push(lists::openers(halves.of(spec.carrier()), shape)?);
+    }
+    if let Some(shape) = shapes.cells {
+        let opener_keys = (*side == spec.opener).then(|| halves.opener_keys(spec.opener));
+        let keys = match &opener_keys {
+            Some(keys) => keys.as_slice(),
+            None => halves.of(spec.carrier()),
+        };
+        let contents = Contents {
+            rows,
+            groups,
+            keys,
+            secrets: shapes.cell.holds_secret.then(|| halves.of(spec.opener)),
+            stream: &CellStream::new(attempt, *side),
+            shape: shapes.cell,
+        };
+        built.push(if shapes.cell.is_readable {
+            lists::readable(&contents, shape)?
+        } else {
+            lists::closed(&contents, shape)?
+        });
+    }
+    Ok(built)
+}
+
+// Only the padded bound: how many keys or groups there are is nobody else's business.
+pub(super) fn notify(progress: OnProgress<'_>, step: &'static str, bound: usize) -> Result<(), PsiError> {
+    let total = bound as u64;
+    Ok(report(progress, Progress { step, done: total, total })?)
+}
+
+struct Clock {
+    started: Instant,
+    sent_bytes: u64,
+    steps: Vec<Step>,
+}
+
+impl Clock {
+    fn new(channel: &dyn Channel, prepared_seconds: f64) -> Self {
+        let keys = Step { name: "keys", seconds: prepared_seconds, sent_bytes: 0 };
+        Self { started: Instant::now(), sent_bytes: channel.meter().sent_bytes, steps: vec![keys] }
+    }
+
+    fn lap(&mut self, name: &'static str, channel: &dyn Channel) {
+        let (now, sent_bytes) = (Instant::now(), channel.meter().sent_bytes);
+        self.steps.push(Step {
+            name,
+            seconds: (now - self.started).as_secs_f64(),
+            sent_bytes: sent_bytes - self.sent_bytes,
+        });
+        (self.started, self.sent_bytes) = (now, sent_bytes);
+    }
+}

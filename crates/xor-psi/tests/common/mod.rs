@@ -1,0 +1,166 @@
+//! Two players in two threads over an in-process channel, and the analyst.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::io::Cursor;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::thread;
+
+use arrow_array::{Array, ArrayRef, Decimal128Array, Int64Array, StringArray};
+use xor_channel::{Channel, Meter, memory};
+use xor_psi::oprf::{Oprf, Side, ideal::IdealOprf};
+use xor_psi::sealed::spec::JoinSpec;
+use xor_psi::sealed::{
+    Joined, Prepared, SealedJoin, Stream, Table, hex, ideal, outer, receive_join, sealed_join,
+};
+use xor_psi::PsiError;
+
+pub const SEED: [u8; 32] = [7; 32];
+pub const KINDS: [&str; 5] = ["inner", "semi", "left", "right", "outer"];
+
+/// (int part, text part) of the key, and a value.
+pub type Row = (Option<i64>, Option<String>, Option<String>);
+
+#[derive(Clone)]
+pub struct Sent {
+    pub join: SealedJoin,
+    pub bytes: Vec<u8>,
+    pub meter: Meter,
+}
+
+pub fn opener(kind: &str, rows: [usize; 2]) -> u8 {
+    match kind {
+        "inner" | "outer" => u8::from(rows[0] > rows[1]),
+        "left" => 0,
+        _ => 1,
+    }
+}
+
+pub fn spec_json(kind: &str, rows: [usize; 2]) -> String {
+    let key = hex::encode(&outer::public_key(&SEED).unwrap());
+    let right = if kind == "semi" { "" } else { r#"{"name":"r","type":"text","max_bytes":300}"# };
+    format!(
+        r#"{{"version":1,"plan_hash":"{}","node":3,"kind":"{kind}","opener":{},"rows":[{},{}],
+        "keys":[{{"left":{{"type":"int64"}},"right":{{"type":"decimal(12,0)"}}}},
+                {{"left":{{"type":"text"}},"right":{{"type":"text"}}}}],
+        "payload":[[{{"name":"l","type":"text","max_bytes":20}}],[{right}]],
+        "oprf":"dh","recipients":[{{"name":"desk","seal_key":"{key}"}}]}}"#,
+        "ab".repeat(32),
+        opener(kind, rows),
+        rows[0],
+        rows[1],
+    )
+}
+
+pub fn spec(kind: &str, rows: [usize; 2]) -> JoinSpec {
+    JoinSpec::parse(spec_json(kind, rows).as_bytes()).unwrap()
+}
+
+pub fn table(side: Side, rows: &[Row], has_payload: bool) -> Table {
+    let first: ArrayRef = match side {
+        Side::Left => Arc::new(rows.iter().map(|row| row.0).collect::<Int64Array>()),
+        Side::Right => Arc::new(
+            rows.iter()
+                .map(|row| row.0.map(i128::from))
+                .collect::<Decimal128Array>()
+                .with_precision_and_scale(12, 0)
+                .unwrap(),
+        ),
+    };
+    let second: ArrayRef = Arc::new(rows.iter().map(|row| row.1.as_deref()).collect::<StringArray>());
+    let payload: ArrayRef = Arc::new(rows.iter().map(|row| row.2.as_deref()).collect::<StringArray>());
+    Table {
+        keys: vec![first, second],
+        payload: if has_payload { vec![payload] } else { vec![] },
+        rows: rows.len(),
+    }
+}
+
+pub fn tables(kind: &str, left: &[Row], right: &[Row]) -> [Table; 2] {
+    [table(Side::Left, left, true), table(Side::Right, right, kind != "semi")]
+}
+
+pub fn player(
+    spec: &JoinSpec,
+    side: Side,
+    table: &Table,
+    oprf: &mut dyn Oprf,
+    channel: &mut dyn Channel,
+) -> Result<Sent, PsiError> {
+    let prepared = Prepared::new(spec, side, table)?;
+    let mut bytes = Vec::new();
+    let join = sealed_join(&prepared, oprf, channel, &mut bytes, &mut |_| ControlFlow::Continue(()))?;
+    let meter = channel.meter();
+    Ok(Sent { join, bytes, meter })
+}
+
+pub fn run(spec: &JoinSpec, tables: &[Table; 2]) -> [Sent; 2] {
+    let (mut left_channel, mut right_channel) = memory::pair();
+    let (mut left_oprf, mut right_oprf) = IdealOprf::pair().unwrap();
+    thread::scope(|scope| {
+        let left = scope.spawn(|| player(spec, Side::Left, &tables[0], &mut left_oprf, &mut left_channel).unwrap());
+        let right = player(spec, Side::Right, &tables[1], &mut right_oprf, &mut right_channel).unwrap();
+        [left.join().unwrap(), right]
+    })
+}
+
+pub fn receive(spec: &JoinSpec, sent: &[Sent; 2]) -> Result<Joined, PsiError> {
+    let [left, right] = sent;
+    let (mut left_bytes, mut right_bytes) = (Cursor::new(&left.bytes), Cursor::new(&right.bytes));
+    let left = Stream {
+        header: &left.join.stream.header,
+        sha256: left.join.stream.sha256,
+        source: &mut left_bytes,
+    };
+    let right = Stream {
+        header: &right.join.stream.header,
+        sha256: right.join.stream.sha256,
+        source: &mut right_bytes,
+    };
+    receive_join(spec, [left, right], &SEED)
+}
+
+/// All rows of a result as sorted texts.
+pub fn rows_of(joined: Joined) -> Vec<Vec<Option<String>>> {
+    let mut rows = Vec::new();
+    for batch in joined {
+        let batch = batch.unwrap();
+        for row in 0..batch.num_rows() {
+            let texts = batch.columns().iter().map(|column| {
+                let column = column.as_any().downcast_ref::<StringArray>().unwrap();
+                column.is_valid(row).then(|| column.value(row).to_owned())
+            });
+            rows.push(texts.collect());
+        }
+    }
+    rows.sort();
+    rows
+}
+
+/// SQL semantics, as a nested loop.
+pub fn oracle(kind: &str, left: &[Row], right: &[Row]) -> Vec<Vec<Option<String>>> {
+    let matches = |l: &Row, r: &Row| l.0.is_some() && l.0 == r.0 && l.1.is_some() && l.1 == r.1;
+    let mut rows = Vec::new();
+    if kind == "semi" {
+        let kept = left.iter().filter(|l| right.iter().any(|r| matches(l, r)));
+        rows.extend(kept.map(|l| vec![l.2.clone()]));
+    } else {
+        for l in left {
+            rows.extend(right.iter().filter(|r| matches(l, r)).map(|r| vec![l.2.clone(), r.2.clone()]));
+        }
+        if kind == "left" || kind == "outer" {
+            let alone = left.iter().filter(|l| !right.iter().any(|r| matches(l, r)));
+            rows.extend(alone.map(|l| vec![l.2.clone(), None]));
+        }
+        if kind == "right" || kind == "outer" {
+            let alone = right.iter().filter(|r| !left.iter().any(|l| matches(l, r)));
+            rows.extend(alone.map(|r| vec![None, r.2.clone()]));
+        }
+    }
+    rows.sort();
+    rows
+}
+
+pub fn ideal_rows(spec: &JoinSpec, tables: &[Table; 2]) -> Vec<Vec<Option<String>>> {
+    rows_of(ideal::join(spec, [&tables[0], &tables[1]]).unwrap())
+}

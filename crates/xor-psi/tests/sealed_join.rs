@@ -1,0 +1,96 @@
+//! The sealed join against its ideal twin and a nested loop, and its sizes against the written formulas.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use common::*;
+use proptest::prelude::*;
+
+fn row() -> impl Strategy<Value = Row> {
+    let number = prop_oneof![1 => Just(None), 6 => (0..3_i64).prop_map(Some)];
+    let text = prop_oneof![1 => Just(None), 6 => "[ab]{0,1}".prop_map(Some)];
+    let value = prop_oneof![1 => Just(None), 4 => "[a-z\u{e9}]{0,10}".prop_map(Some)];
+    (number, text, value)
+}
+
+fn rows() -> impl Strategy<Value = Vec<Row>> {
+    prop::collection::vec(row(), 0..25)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(120))]
+
+    #[test]
+    fn every_kind_agrees_with_the_nested_loop_and_the_twin(
+        left in rows(), right in rows(), spare in (0..20_usize, 0..20_usize),
+    ) {
+        for kind in KINDS {
+            let spec = spec(kind, [left.len() + spare.0, right.len() + spare.1]);
+            let tables = tables(kind, &left, &right);
+            let expected = oracle(kind, &left, &right);
+            prop_assert_eq!(&ideal_rows(&spec, &tables), &expected, "twin, {}", kind);
+            let sent = run(&spec, &tables);
+            prop_assert_eq!(rows_of(receive(&spec, &sent).unwrap()), expected, "{}", kind);
+        }
+    }
+
+    #[test]
+    fn streams_have_the_length_that_the_bounds_give(
+        left in rows(), right in rows(), spare in (0..2000_usize, 0..2000_usize),
+    ) {
+        for kind in KINDS {
+            let bounds = [left.len() + spare.0, right.len() + spare.1];
+            let sent = run(&spec(kind, bounds), &tables(kind, &left, &right));
+            for side in 0..2 {
+                let plain = plain_formula(kind, bounds, side);
+                let expected = plain + 16 * plain.div_ceil(1 << 20).max(1);
+                prop_assert_eq!(sent[side].bytes.len() as u64, expected, "{} side {}", kind, side);
+                prop_assert_eq!(sent[side].join.stream.bytes, expected);
+            }
+        }
+    }
+}
+
+/// As written in docs/protocols/sealed-join.md, independently of the code.
+fn plain_formula(kind: &str, bounds: [usize; 2], side: usize) -> u64 {
+    let log2 = |n: usize| (0..).find(|bits| 1_usize << bits >= n).unwrap();
+    let o = usize::from(opener(kind, bounds));
+    let (cells, openers) = (bounds[side], bounds[o]);
+    let label = (40 + log2(cells) + log2(openers.max(cells)) + 7) / 8;
+    // One NULL byte; a length byte and 20, or two and 300; without columns the NULL byte only.
+    let longest = match (side, kind) {
+        (0, _) => 1 + 1 + 20,
+        (_, "semi") => 1,
+        _ => 1 + 2 + 300,
+    };
+    let is_readable = kind == "outer" || (kind == "left" && side == 0) || (kind == "right" && side == 1);
+    let secret = if side != o && kind != "semi" { 16 } else { 0 };
+    let width = label + secret + longest + if is_readable { 1 } else { 2 };
+    let opener_bytes = if side == o { 16 * openers } else { 0 };
+    let cell_bytes = if kind == "semi" && side == o { 0 } else { cells * width };
+    (opener_bytes + cell_bytes) as u64
+}
+
+#[test]
+fn a_thousand_equal_keys_are_one_group_of_any_kind() {
+    let many: Vec<Row> = (0..1000).map(|n| (Some(1), Some("k".into()), Some(n.to_string()))).collect();
+    let few: Vec<Row> = (0..3).map(|n| (Some(1), Some("k".into()), Some("x".repeat(100 * n)))).collect();
+    for kind in KINDS {
+        let spec = spec(kind, [1000, 3]);
+        let tables = tables(kind, &many, &few);
+        let sent = run(&spec, &tables);
+        assert_eq!(rows_of(receive(&spec, &sent).unwrap()), oracle(kind, &many, &few), "{kind}");
+    }
+}
+
+#[test]
+fn empty_tables_join_to_what_is_preserved() {
+    let some: Vec<Row> = vec![(Some(1), Some("k".into()), Some("v".into()))];
+    for kind in KINDS {
+        for (left, right) in [(vec![], vec![]), (some.clone(), vec![]), (vec![], some.clone())] {
+            let spec = spec(kind, [left.len(), right.len()]);
+            let sent = run(&spec, &tables(kind, &left, &right));
+            assert_eq!(rows_of(receive(&spec, &sent).unwrap()), oracle(kind, &left, &right), "{kind}");
+        }
+    }
+}
