@@ -1,0 +1,213 @@
+"""A machine's directory: what it is told, what it hosts and where it keeps its state.
+
+machine.toml        player, network, service, where it listens
+machine.key         Ed25519 seed, mode 0600
+agreement.json      the pinned agreement, as its owners signed it
+datasets/NAME/      entry.json and policy.json as their owner signed them; source.toml: where the rows are
+state.db            the journal
+jobs/ID/            one directory for each running job, removed at its end
+"""
+
+import ipaddress
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import Field as Bounded
+from pydantic import ValidationError
+
+from xor.errors import AuthError, DataError, UsageError, XorError
+from xor.model.agreement import HEX_32_BYTES
+from xor.model.dataset import NAME, DatasetEntry, Strict
+from xor.policy.document import Policy
+from xor.signing import Envelope, SigningKey
+from xor.wire.trust import Trust, open_agreement
+
+Format = Literal["csv", "parquet"]
+Document = TypeVar("Document", bound=Strict)
+
+
+class Settings(Strict):
+    """`machine.toml`.
+
+    Args:
+        agreement: hash of the pinned agreement: a changed file is noticed.
+        listen: where other machines reach it, `HOST:PORT`; port 0 takes a free one. None: it only dials.
+        advertise: the address that others are told, if it is not where this machine listens.
+
+    Units: seconds.
+    """
+
+    player: str = Bounded(pattern=NAME)
+    network: str = Bounded(pattern=NAME)
+    agreement: str = Bounded(pattern=HEX_32_BYTES)
+    service: str = Bounded(max_length=300)
+    listen: str | None = Bounded(default=None, max_length=300)
+    advertise: str | None = Bounded(default=None, max_length=300)
+    connect_timeout_s: int = Bounded(default=60, ge=1, le=3600)
+    stall_timeout_s: int = Bounded(default=120, ge=1, le=3600)
+
+
+class SourceFile(Strict):
+    """`source.toml`: where the rows of a dataset are. Known to this machine only."""
+
+    path: str
+    format: Format
+    header: tuple[str, ...] | None = Bounded(default=None, strict=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A dataset that this machine hosts. The entry is verified; the policy is read when it is judged."""
+
+    entry: DatasetEntry
+    entry_envelope: Envelope
+    source: SourceFile
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPolicy:
+    """A verified policy and the envelope that proves it."""
+
+    policy: Policy
+    envelope: Envelope
+
+
+class Directory:
+    """The files of one machine, read and verified.
+
+    Raises:
+        UsageError, AuthError, DataError: a file is missing, malformed, not signed by whom it should be, or
+            the agreement is not the pinned one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self.settings = _read_toml(Settings, self.path / "machine.toml")
+        check_service_url(self.settings.service)
+        self.key = SigningKey.load(self.path / "machine.key")
+        envelope = read_envelope(self.path / "agreement.json")
+        agreement = open_agreement(envelope, self.settings.agreement)
+        if agreement.network != self.settings.network:
+            raise AuthError("the agreement is about another network", code="auth.other-network")
+        if agreement.player(self.settings.player).key != self.key.public:
+            raise AuthError(
+                f"machine.key is not the key that the agreement gives {self.settings.player}",
+                code="auth.wrong-key",
+            )
+        self.agreement_payload = envelope.payload
+        self.trust = Trust(agreement)
+        self.holdings = {each.entry.name: each for each in map(self._holding, self._folders())}
+
+    @property
+    def state(self) -> Path:
+        return self.path / "state.db"
+
+    @property
+    def jobs(self) -> Path:
+        return self.path / "jobs"
+
+    def job(self, job_id: str) -> Path:
+        return self.jobs / job_id
+
+    def policy(self, holding: Holding) -> SignedPolicy:
+        """The policy in force, read from disk now and verified.
+
+        Raises:
+            AuthError: its owner did not sign it, or it is another dataset's. UsageError: malformed.
+        """
+        envelope = read_envelope(holding.folder / "policy.json")
+        policy = self.trust.policy(envelope)
+        if policy.dataset != holding.entry.name or policy.owner != holding.entry.owner:
+            raise AuthError(
+                f"the policy of '{holding.entry.name}' is not its owner's policy for it",
+                code="auth.wrong-owner",
+            )
+        return SignedPolicy(policy, envelope)
+
+    def _folders(self) -> list[Path]:
+        datasets = self.path / "datasets"
+        return sorted(each for each in datasets.iterdir() if each.is_dir()) if datasets.is_dir() else []
+
+    def _holding(self, folder: Path) -> Holding:
+        envelope = read_envelope(folder / "entry.json")
+        entry = self.trust.entry(envelope)
+        if entry.player != self.settings.player or entry.name != folder.name:
+            raise AuthError(
+                f"the entry in {folder} is of dataset '{entry.name}' at '{entry.player}'",
+                code="auth.wrong-entry",
+            )
+        return Holding(entry, envelope, _read_toml(SourceFile, folder / "source.toml"), folder)
+
+
+def check_service_url(url: str) -> None:
+    """Refuses a service that could be overheard: while there is no TLS, it is on this computer.
+
+    Raises:
+        UsageError: the scheme is not http, or the host is not a loopback address.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "http":
+        raise UsageError(
+            f"the service is reached by http, not '{parts.scheme}'",
+            code="usage.no-tls-yet",
+            hint="TLS at the service is not built yet; until then it runs on this computer only.",
+        )
+    if not is_loopback(parts.hostname or ""):
+        raise UsageError(
+            f"the service at '{parts.hostname}' is not on this computer",
+            code="usage.not-loopback",
+            hint="until the service speaks TLS, only 127.0.0.1, ::1 and localhost are allowed.",
+        )
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT` or `[HOST]:PORT`.
+
+    Raises:
+        UsageError: it is none.
+    """
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise UsageError("an address is not of the form HOST:PORT", code="usage.bad-address")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def read_envelope(path: Path) -> Envelope:
+    """The signed envelope in a file.
+
+    Raises:
+        DataError: the file cannot be read. UsageError: it holds no envelope.
+    """
+    try:
+        return Envelope.from_bytes(path.read_bytes().strip())
+    except OSError:
+        raise DataError(f"{path} cannot be read", code="data.no-file") from None
+
+
+def _read_toml(cls: type[Document], path: Path) -> Document:
+    try:
+        return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError:
+        raise UsageError(f"{path} cannot be read", code="usage.no-file") from None
+    except XorError:
+        raise
+    except (ValidationError, ValueError) as error:
+        what = (
+            "; ".join(str(each["loc"]) for each in error.errors())
+            if isinstance(error, ValidationError)
+            else ""
+        )
+        raise UsageError(f"{path} is malformed: {what}", code="usage.bad-settings") from None
