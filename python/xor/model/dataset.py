@@ -11,6 +11,9 @@ from xor.model.types import ColumnRef, DataType, Field, Kind, Schema
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 """Names of networks, members, players and datasets: no spaces, quotes, slashes or shell characters."""
 
+DATASET_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+"""Names of datasets: no dot either, so that `dataset.column` means one thing in a policy."""
+
 MAX_ROWS = 2**40
 MAX_TEXT_BYTES = 2**20
 
@@ -46,7 +49,7 @@ class DatasetEntry(Strict):
 
     version: Literal[1] = 1
     network: str = Bounded(pattern=NAME)
-    name: str = Bounded(pattern=NAME)
+    name: str = Bounded(pattern=DATASET_NAME)
     owner: str = Bounded(pattern=NAME)
     player: str = Bounded(pattern=NAME)
     columns: tuple[ColumnEntry, ...] = Bounded(min_length=1, max_length=4096)

@@ -37,11 +37,14 @@ class Subject(StrEnum):
     LEAVES = "leaves"
     """Data leave the zone in the form `form`."""
     KEY = "key"
-    """A column is compared with `against`, in a plan that also reads `alongside`."""
+    """Columns are compared with `against`, in a result that `alongside` flow into as well."""
     GUESSES = "guesses"
     """`to` may test up to `amount` keys of its choice."""
     ROWS = "rows"
-    """Values of `columns` are revealed to `to`, row by row. No column: only that rows matched."""
+    """Values of `columns` are revealed to `to`, row by row. No column: only that rows exist or matched."""
+    CONDITION = "condition"
+    """Which rows `to` sees depends on `columns`. With enough questions that tells their values, so policies
+    grant it like ROWS."""
     SIZES = "padded sizes"
     """Padded bounds of rows and bytes."""
     GROUPING = "grouping by key"
@@ -60,11 +63,11 @@ class Disclosure:
         dataset: whose data it is.
         to: who learns it; for KEY the player on the other side.
         columns: columns of `dataset` concerned, by their names there.
-        against: KEY only: the columns of the partner that each of `columns` is compared with, as
-            `dataset.column`, in the order of `pairs`.
-        alongside: KEY only: other datasets that flow into the partner's side.
-        form: LEAVES: `sealed rows`; PROTECTION: `malicious` or `simulated clean room`.
-        amount: GUESSES and SIZES: the padded bound.
+        against: KEY only: pairs (column of `dataset`, `dataset.column` that it is compared with), sorted.
+        alongside: KEY only: the other datasets that flow into the same result, on either side.
+        form: LEAVES: `sealed rows`; PROTECTION: `malicious` or `simulated clean room`; PLAINTEXT: the zone;
+            ROWS: `all rows` or `matching rows`.
+        amount: GUESSES: keys; SIZES: rows. Padded bounds.
         where: a few words for a person: `sealed join of player-0 and player-1`.
     """
 

@@ -1,4 +1,7 @@
-"""A placed plan as canonical bytes and back. A plan is data, never code: no SQL, no pickles, no expressions as text."""
+"""A placed plan as canonical bytes and back.
+
+A plan is data, never code: no SQL, no pickles, no expressions as text.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from pydantic import ValidationError
 from xor.errors import PlanError, UsageError
 from xor.model.dataset import NAME, DatasetEntry
 from xor.model.types import DataType, Kind
+from xor.plan.place import check_sizes
 from xor.plan.placed import Opened, PlacedPlan, Placement, Plaintext, Sealed
 from xor.plan.predicates import (
     And,
@@ -29,14 +33,17 @@ from xor.plan.predicates import (
     Or,
     Predicate,
     Value,
+    all_of,
+    any_of,
+    conjuncts,
+    disjuncts,
 )
-from xor.plan.relations import Concat, Filter, Join, JoinKind, Project, Relation, Scan
+from xor.plan.relations import MAX_NODES, Concat, Filter, Join, JoinKind, Project, Relation, Scan
 from xor.signing import canonical, parse_canonical
 
 PAYLOAD_TYPE = "application/vnd.xor.plan.v1+json"
 VERSION = 1
 MAX_BYTES = 4 * 2**20
-MAX_NODES = 1000
 _HEX_32 = re.compile(r"[0-9a-f]{64}")
 _FIELDS = {
     "version", "network", "agreement", "analyst", "recipients", "policies", "datasets", "nodes",
@@ -61,8 +68,8 @@ def encode_plan(plan: PlacedPlan) -> bytes:
             "policies": [[name, version] for name, version in plan.policies],
             "datasets": [entry.model_dump(mode="json") for entry in plan.datasets],
             "nodes": [
-                {**_encode_node(node, plan.inputs_of[index]), "placement": _encode_placement(plan.placements[index])}
-                for index, node in enumerate(plan.nodes)
+                {**_encode_node(node, inputs), "placement": _encode_placement(placement)}
+                for node, inputs, placement in zip(plan.nodes, plan.inputs_of, plan.placements, strict=True)
             ],
             "adversary": plan.adversary,
             "oprf": plan.oprf,
@@ -100,6 +107,7 @@ def _decode_body(body: Mapping[str, Any]) -> PlacedPlan:
     placements: list[Placement] = []
     used: set[int] = set()
     for each in body["nodes"]:
+
         def take(index: Any) -> Relation:
             if index in used or not isinstance(index, int) or not 0 <= index < len(nodes):
                 raise _malformed("a node is used twice or before it is made")
@@ -129,6 +137,7 @@ def _decode_body(body: Mapping[str, Any]) -> PlacedPlan:
     )
     if encode_plan(plan) != canonical(body):
         raise _malformed("it says more than a plan says, or says it otherwise")
+    check_sizes(plan)
     return plan
 
 
@@ -196,10 +205,10 @@ def _decode_placement(body: Mapping[str, Any]) -> Placement:
 
 def encode_predicate(predicate: Predicate) -> dict[str, Any]:
     match predicate:
-        case And(left, right):
-            return {"and": [encode_predicate(left), encode_predicate(right)]}
-        case Or(left, right):
-            return {"or": [encode_predicate(left), encode_predicate(right)]}
+        case And():
+            return {"and": [encode_predicate(each) for each in conjuncts(predicate)]}
+        case Or():
+            return {"or": [encode_predicate(each) for each in disjuncts(predicate)]}
         case Not(operand):
             return {"not": encode_predicate(operand)}
         case Compare(operator, left, right):
@@ -215,10 +224,10 @@ def encode_predicate(predicate: Predicate) -> dict[str, Any]:
 
 def decode_predicate(body: Mapping[str, Any]) -> Predicate:
     match body:
-        case {"and": [left, right]}:
-            return And(decode_predicate(left), decode_predicate(right))
-        case {"or": [left, right]}:
-            return Or(decode_predicate(left), decode_predicate(right))
+        case {"and": [_, _, *_] as conditions}:
+            return all_of([decode_predicate(each) for each in conditions])
+        case {"or": [_, _, *_] as conditions}:
+            return any_of([decode_predicate(each) for each in conditions])
         case {"not": operand}:
             return Not(decode_predicate(operand))
         case {"compare": operator, "left": left, "right": right}:
@@ -280,7 +289,7 @@ def _decode_value(text: str, kind: Kind) -> Value:
 
 
 def _name(value: Any) -> str:
-    if not isinstance(value, str) or not re.match(NAME, value):
+    if not isinstance(value, str) or not re.fullmatch(NAME, value):
         raise _malformed("a name has the wrong form")
     return value
 

@@ -1,4 +1,7 @@
-"""The placed plan: the tree with a placement on every node. What the analyst signs and every machine judges."""
+"""The placed plan: the tree with a placement on every node.
+
+Its canonical bytes are what the analyst signs and every machine judges.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Literal
 
 from xor.errors import PlanError
 from xor.model.dataset import DatasetEntry
-from xor.plan.relations import Concat, Join, JoinKind, Project, Relation, padded, post_order
+from xor.plan.relations import Concat, Join, JoinKind, Project, Relation, Scan, padded, post_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class PlacedPlan:
     def __post_init__(self) -> None:
         if len(self.placements) != len(self.nodes):
             raise PlanError("every node needs one placement", code="plan.malformed")
+        self._check_members()
         for index, placement in enumerate(self.placements):
             self._check(index, placement)
 
@@ -98,9 +102,11 @@ class PlacedPlan:
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
-        """What is sealed to the recipients: sealed joins, and plaintext relations right below an opened node."""
+        """What is sealed to the recipients: sealed joins, and plaintext relations below an opened node."""
         roots = {len(self.nodes) - 1} | {
-            child for index, placement in enumerate(self.placements) if isinstance(placement, Opened)
+            child
+            for index, placement in enumerate(self.placements)
+            if isinstance(placement, Opened)
             for child in self.inputs_of[index]
         }
         return tuple(
@@ -111,6 +117,20 @@ class PlacedPlan:
 
     def parts_of(self, player: str) -> tuple[Part, ...]:
         return tuple(part for part in self.parts if player in part.players)
+
+    def _check_members(self) -> None:
+        names = [entry.name for entry in self.datasets]
+        entries = {node.dataset for node in self.nodes if isinstance(node, Scan)}
+        if len(entries) != len(names) or any(entry.network != self.network for entry in entries):
+            raise PlanError("a dataset is of another network, or has two entries", code="plan.malformed")
+        if [name for name, _ in self.policies] != sorted(names):
+            raise PlanError(
+                "every dataset needs one policy version, in the order of names", code="plan.malformed"
+            )
+        if not self.recipients or len(set(self.recipients)) != len(self.recipients):
+            raise PlanError("a plan needs recipients, each named once", code="plan.malformed")
+        if not 0 <= self.not_before < self.not_after:
+            raise PlanError("a plan is valid from a time to a later one", code="plan.malformed")
 
     def _check(self, index: int, placement: Placement) -> None:
         node = self.nodes[index]
@@ -160,7 +180,7 @@ class Part:
 def opener_of(join: Join) -> int:
     """The side whose keys the recipients try: see joins in ARCHITECTURE.md.
 
-    Preserved side for left and right, the side not kept for semi, else the smaller padded bound, left on a tie.
+    Left and right: the preserved side. Semi: the side not kept. Else the smaller padded bound, left on a tie.
     """
     match join.kind:
         case JoinKind.LEFT:
@@ -176,4 +196,3 @@ def payload_columns(join: Join) -> tuple[tuple[str, ...], tuple[str, ...]]:
     left = tuple(name for name in join.schema.names if name in join.left.schema)
     right = tuple(name for name in join.schema.names if name not in join.left.schema)
     return left, right
-

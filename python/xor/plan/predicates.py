@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
 from xor.errors import SchemaError
-from xor.model.types import BOOL, DATE, FLOAT64, INT64, MAX_PRECISION, TEXT, TIMESTAMP, DataType, Kind, Schema, decimal
+from xor.model.types import (
+    BOOL,
+    DATE,
+    FLOAT64,
+    INT64,
+    MAX_PRECISION,
+    TEXT,
+    TIMESTAMP,
+    DataType,
+    Kind,
+    Schema,
+    decimal,
+)
 
 Value = bool | int | float | Decimal | str | dt.date | dt.datetime
 
@@ -23,10 +36,18 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A constant of a stated type."""
+    """A constant of a stated type.
+
+    Raises:
+        SchemaError: the value is not of that type, or does not fit into it.
+    """
 
     value: Value
     type: DataType
+
+    def __post_init__(self) -> None:
+        if not _fits(self.value, self.type):
+            raise SchemaError(f"a constant is no {self.type}", code="schema.type-mismatch")
 
 
 Operand = Column | Literal
@@ -112,6 +133,41 @@ def operands(predicate: Predicate) -> Iterator[Operand]:
             yield column
 
 
+def conjuncts(predicate: Predicate) -> Iterator[Predicate]:
+    """The conditions that must all be true for the predicate to be true."""
+    if isinstance(predicate, And):
+        yield from conjuncts(predicate.left)
+        yield from conjuncts(predicate.right)
+    else:
+        yield predicate
+
+
+def disjuncts(predicate: Predicate) -> Iterator[Predicate]:
+    """The conditions of which one must be true for the predicate to be true."""
+    if isinstance(predicate, Or):
+        yield from disjuncts(predicate.left)
+        yield from disjuncts(predicate.right)
+    else:
+        yield predicate
+
+
+def all_of(conditions: Sequence[Predicate]) -> Predicate:
+    """One predicate that is true where all conditions are; nested as flat as can be."""
+    return _balanced(And, conditions)
+
+
+def any_of(conditions: Sequence[Predicate]) -> Predicate:
+    """One predicate that is true where one of the conditions is; nested as flat as can be."""
+    return _balanced(Or, conditions)
+
+
+def _balanced(connective: type[And] | type[Or], conditions: Sequence[Predicate]) -> Predicate:
+    if len(conditions) == 1:
+        return conditions[0]
+    half = len(conditions) // 2
+    return connective(_balanced(connective, conditions[:half]), _balanced(connective, conditions[half:]))
+
+
 def renamed(predicate: Predicate, names: dict[str, str]) -> Predicate:
     """The predicate over columns renamed by `names` (old name to new name)."""
 
@@ -152,8 +208,9 @@ def check(predicate: Predicate, schema: Schema) -> None:
         case Compare(_, left, right):
             comparable(type_of(left, schema), type_of(right, schema))
         case IsIn(column, values):
+            kind = type_of(column, schema)
             for value in values:
-                comparable(type_of(column, schema), value.type)
+                comparable(kind, value.type)
         case IsNull(column):
             type_of(column, schema)
         case IsTrue(column):
@@ -186,14 +243,14 @@ def comparable(left: DataType, right: DataType) -> None:
     raise SchemaError(
         f"{left} and {right} cannot be compared exactly",
         code="schema.type-mismatch",
-        hint="compare values of one kind: dates with dates, aware with aware timestamps, decimals with Decimal.",
+        hint="compare values of one kind: dates with dates, aware with aware timestamps, numbers with numbers.",
     )
 
 
 def literal(value: Value, like: DataType | None = None) -> Literal:
     """A Python constant as a literal; with `like`, in the type of the column that it is compared with.
 
-    A float against a decimal column is taken by its shortest text, so that `amount > 1000.5` means what it says.
+    A float against a decimal column is taken by its shortest text: `amount > 1000.5` means what it says.
 
     Raises:
         SchemaError: the value has no column type (NaN, infinity, integers beyond 64 bits, other objects).
@@ -203,11 +260,14 @@ def literal(value: Value, like: DataType | None = None) -> Literal:
             return Literal(value, BOOL)
         case int() if like is not None and like.kind is Kind.FLOAT64:
             return Literal(float(value), FLOAT64)
+        case int() if like is not None and like.kind is Kind.DECIMAL and abs(value) < 10**MAX_PRECISION:
+            # Its own few digits: 5 compares with decimal(38,30), where 19 digits of int64 would not.
+            return _decimal_literal(Decimal(value))
         case int() if -(2**63) <= value < 2**63:
             return Literal(value, INT64)
         case int() if abs(value) < 10**MAX_PRECISION:
             return Literal(Decimal(value), decimal(len(str(abs(value))), 0))
-        case float() if value == value and abs(value) != float("inf"):
+        case float() if math.isfinite(value):
             if like is not None and like.kind in (Kind.DECIMAL, Kind.INT64):
                 return literal(Decimal(repr(value)), like)
             return Literal(value, FLOAT64)
@@ -238,3 +298,27 @@ def _decimal_literal(value: Decimal) -> Literal:
 
 def _whole_digits(each: DataType) -> int:
     return 19 if each.kind is Kind.INT64 else each.precision - each.scale
+
+
+def _fits(value: Value, type: DataType) -> bool:
+    match type.kind, value:
+        case (Kind.BOOL, bool()) | (Kind.TEXT, str()):
+            return True
+        case Kind.INT64, int():
+            return not isinstance(value, bool) and -(2**63) <= value < 2**63
+        case Kind.FLOAT64, float():
+            return math.isfinite(value)
+        case Kind.DECIMAL, Decimal() if value.is_finite():
+            _, digits, exponent = value.as_tuple()
+            assert isinstance(exponent, int)
+            # Bounded first: a short text like 1E+999999999 must not become a long number.
+            return (
+                -type.scale <= exponent <= type.precision
+                and len(digits) + exponent <= type.precision - type.scale
+            )
+        case Kind.TIMESTAMP, dt.datetime():
+            return (value.tzinfo is None) == (type.zone is None)
+        case Kind.DATE, dt.date():
+            return not isinstance(value, dt.datetime)
+        case _:
+            return False

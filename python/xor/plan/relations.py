@@ -10,13 +10,17 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 
-from xor.errors import SchemaError
+from xor.errors import PlanError, SchemaError
 from xor.model.dataset import DatasetEntry
 from xor.model.types import Field, Schema
 from xor.plan.predicates import Predicate, check, comparable
 
 UniqueSets = frozenset[frozenset[str]]
 """Column sets of which no combination of values appears twice (rows with NULL in them aside)."""
+
+MAX_NODES = 1000
+MAX_DEPTH = 100
+"""Limits of a tree: whoever signs a plan must not be able to exhaust the machine that only judges it."""
 
 
 class JoinKind(StrEnum):
@@ -72,7 +76,7 @@ class Scan(Relation):
     def inputs(self) -> tuple[Relation, ...]:
         return ()
 
-    def with_inputs(self, inputs: tuple[Relation, ...]) -> Relation:
+    def with_inputs(self, inputs: tuple[Relation, ...]) -> Relation:  # noqa: ARG002
         return self
 
     @cached_property
@@ -120,9 +124,8 @@ class Project(Relation):
     @cached_property
     def unique(self) -> UniqueSets:
         new_names = {old: new for new, old in reversed(self.columns)}
-        return frozenset(
-            frozenset(new_names[name] for name in group) for group in self.source.unique if group <= new_names.keys()
-        )
+        kept = (group for group in self.source.unique if group <= new_names.keys())
+        return frozenset(frozenset(new_names[name] for name in group) for group in kept)
 
 
 @dataclass(frozen=True)
@@ -211,21 +214,21 @@ class Join(Relation):
     @cached_property
     def rows(self) -> int:
         left, right = self.left.rows, self.right.rows
-        if not self.kind.keeps_right_columns:
-            return left
-        # A side whose partner is unique meets each of its rows at most once.
-        bounds = [left] * self.right_is_unique + [right] * self.left_is_unique + [left * right]
-        matched = min(bounds)
-        keeps_left = self.kind in (JoinKind.LEFT, JoinKind.OUTER)
-        keeps_right = self.kind in (JoinKind.RIGHT, JoinKind.OUTER)
-        # With a unique partner a preserved row stands for itself, matched or not; otherwise it is added.
-        if keeps_left and keeps_right:
-            return matched + left + right if matched == left * right else left + right
-        if keeps_left:
-            return left if self.right_is_unique else matched + left
-        if keeps_right:
-            return right if self.left_is_unique else matched + right
-        return matched
+        match self.kind:
+            case JoinKind.SEMI | JoinKind.ANTI:
+                return left
+            case JoinKind.INNER:
+                # A row whose partners have distinct keys meets at most one of them.
+                bounds = [left] * self.right_is_unique + [right] * self.left_is_unique + [left * right]
+                return min(bounds)
+            case JoinKind.LEFT:
+                return _preserving(left, right, self.left_is_unique, self.right_is_unique)
+            case JoinKind.RIGHT:
+                return _preserving(right, left, self.right_is_unique, self.left_is_unique)
+            case JoinKind.OUTER:
+                # With a unique side, rows pair one to many: what a pair takes from one side is not unmatched.
+                is_unique = self.left_is_unique or self.right_is_unique
+                return left + right if is_unique else max(left * right, left + right)
 
     @cached_property
     def unique(self) -> UniqueSets:
@@ -255,7 +258,8 @@ class Concat(Relation):
         for source in self.sources[1:]:
             other = {each.name: each.type for each in source.schema}
             if other != first:
-                differing = sorted(name for name in first.keys() | other.keys() if first.get(name) != other.get(name))
+                names = first.keys() | other.keys()
+                differing = sorted(name for name in names if first.get(name) != other.get(name))
                 raise SchemaError(
                     f"the frames to concat differ in: {', '.join(differing)}",
                     code="schema.concat-mismatch",
@@ -297,8 +301,31 @@ def padded(rows: int) -> int:
 
 
 def post_order(root: Relation) -> tuple[Relation, ...]:
-    """All nodes, inputs before outputs; a node's position is its number in a plan."""
-    return (*(node for each in root.inputs for node in post_order(each)), root)
+    """All nodes, inputs before outputs; a node's position is its number in a plan.
+
+    Raises:
+        PlanError: there are more than MAX_NODES, or they are nested deeper than MAX_DEPTH.
+    """
+    found: list[Relation] = []
+    waiting: list[tuple[Relation, int]] = [(root, 1)]
+    while waiting:
+        node, depth = waiting.pop()
+        found.append(node)
+        if len(found) > MAX_NODES or depth > MAX_DEPTH:
+            raise PlanError(
+                f"the plan has more than {MAX_NODES} steps, or more than {MAX_DEPTH} on top of each other",
+                code="plan.too-large",
+                hint="run it in parts.",
+            )
+        waiting.extend((each, depth + 1) for each in node.inputs)
+    return tuple(reversed(found))
+
+
+def _preserving(kept: int, other: int, kept_is_unique: bool, other_is_unique: bool) -> int:
+    """The bound of a join that keeps every row of one side: a row appears once per partner, or once alone."""
+    if other_is_unique:
+        return kept
+    return min(kept * max(other, 1), kept + other) if kept_is_unique else kept * max(other, 1)
 
 
 def _check_key(left: Field, right: Field) -> None:

@@ -1,0 +1,194 @@
+"""Placing: from the analyst's tree to where and under which protection each step runs.
+
+Every logical join has exactly one physical candidate so far (local at one player, sealed between two), so
+there is nothing to choose by policy. Policies are judged on the placed plan: by the client before it asks, by
+every machine before it runs.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from xor.errors import PlanError
+from xor.plan.placed import Opened, Part, PlacedPlan, Placement, Plaintext, Sealed, opener_of
+from xor.plan.predicates import Predicate, conjuncts
+from xor.plan.relations import Concat, Filter, Join, JoinKind, Project, Relation, Scan, padded, post_order
+from xor.plan.rules import optimise
+
+MAX_BOUND = 2**24
+"""Rows of a table that is sealed, padded; more needs the streaming back end."""
+MAX_KEYS = 16
+MAX_COLUMNS = 1024
+MAX_RECIPIENTS = 64
+MAX_NAME_BYTES = 1024
+
+
+def place(
+    relation: Relation,
+    *,
+    network: str,
+    agreement_hash: str,
+    analyst: str,
+    recipients: tuple[str, ...],
+    policies: Mapping[str, int],
+    not_before: int,
+    not_after: int,
+    nonce: str,
+) -> PlacedPlan:
+    """The placed plan of a relation, optimised by RULES.
+
+    Args:
+        policies: versions of policies by dataset; those of other datasets are ignored.
+        not_before, not_after, nonce: see `PlacedPlan`.
+
+    Raises:
+        PlanError: a step cannot run as asked. The code says whether it is not built yet (`plan.not-built`),
+            cannot be (`plan.unsupported`) or is too large (`plan.too-large`), the hint what works instead.
+    """
+    root = optimise(relation)
+    names = sorted(entry.name for entry in root.datasets)
+    unknown = [name for name in names if name not in policies]
+    if unknown:
+        raise PlanError(f"no policy is known for: {', '.join(unknown)}", code="plan.no-policy")
+    plan = PlacedPlan(
+        network=network,
+        agreement=agreement_hash,
+        analyst=analyst,
+        recipients=recipients,
+        policies=tuple((name, policies[name]) for name in names),
+        root=root,
+        placements=_placements(root),
+        adversary="malicious",
+        oprf="dh",
+        not_before=not_before,
+        not_after=not_after,
+        nonce=nonce,
+    )
+    check_sizes(plan)
+    return plan
+
+
+def check_sizes(plan: PlacedPlan) -> None:
+    """Checks what is sealed against the limits of the core.
+
+    Raises:
+        PlanError: more rows, columns, keys or recipients than one sealed step takes.
+    """
+    if len(plan.recipients) > MAX_RECIPIENTS:
+        raise PlanError(f"a result goes to at most {MAX_RECIPIENTS} recipients", code="plan.too-large")
+    if not plan.root.schema.names:
+        raise PlanError("the result has no column", code="plan.unsupported", hint="select at least one.")
+    for part in plan.parts:
+        _check_part(part)
+
+
+def _check_part(part: Part) -> None:
+    for side, player in enumerate(part.players):
+        source = part.source(side)
+        if padded(source.rows) > MAX_BOUND:
+            raise PlanError(
+                f"up to {source.rows:,} rows of {_names(source)} at '{player}' would be sealed; "
+                f"at most {MAX_BOUND:,} can be",
+                code="plan.too-large",
+                hint="if a key appears at most once in a table, its owner declares it as `unique`: the bound "
+                "of a join is then the other table's, not the product; or the owners declare fewer `rows`.",
+            )
+    names = part.relation.schema.names
+    keys = len(part.relation.keys) if isinstance(part.relation, Join) else 0
+    if len(names) > MAX_COLUMNS or keys > MAX_KEYS:
+        raise PlanError(
+            f"a sealed table has at most {MAX_COLUMNS} columns, a join at most {MAX_KEYS} pairs of keys",
+            code="plan.too-large",
+            hint="select fewer columns.",
+        )
+    if any(not 0 < len(name.encode()) <= MAX_NAME_BYTES for name in names):
+        raise PlanError(
+            f"a column name is empty or longer than {MAX_NAME_BYTES} bytes",
+            code="plan.unsupported",
+            hint="rename the column.",
+        )
+
+
+def _placements(root: Relation) -> tuple[Placement, ...]:
+    placed: list[Placement] = []
+    waiting: list[Placement] = []
+    for node in post_order(root):
+        first = len(waiting) - len(node.inputs)
+        below = waiting[first:]
+        del waiting[first:]
+        placement = _placement(node, below)
+        waiting.append(placement)
+        placed.append(placement)
+    return tuple(placed)
+
+
+def _placement(node: Relation, below: Sequence[Placement]) -> Placement:
+    match node, below:
+        case Scan(dataset), _:
+            return Plaintext(dataset.player)
+        case _, [Plaintext() as first, *others] if all(other == first for other in others):
+            return first
+        case Join() as join, [Plaintext(left), Plaintext(right)]:
+            return _sealed(join, left, right)
+        case Join() as join, _:
+            raise _join_above(join)
+        case Filter(source, predicate), _:
+            raise _filter_above(source, predicate)
+        case Project() | Concat(), _:
+            return Opened()
+    raise PlanError(f"{type(node).__name__} has no placement", code="plan.unsupported")
+
+
+def _sealed(join: Join, left: str, right: str) -> Sealed:
+    if join.kind is JoinKind.ANTI:
+        raise PlanError(
+            f"an anti join of '{left}' and '{right}' is not built: it needs the shared join, because the "
+            "absence of a match cannot open a row",
+            code="plan.not-built",
+            hint="how='left' gives all rows, with NULLs in the other frame's columns where nothing matched; "
+            "anti joins of frames at one player work.",
+        )
+    return Sealed((left, right), opener_of(join))
+
+
+def _join_above(join: Join) -> PlanError:
+    players = sorted({entry.player for entry in join.datasets})
+    if len(players) > 2:
+        what = f"a private join of {len(players)} players ({', '.join(players)})"
+    else:
+        what = f"a join on top of the private join of {' and '.join(players)}"
+    return PlanError(
+        f"{what} is not built: between private joins the rows would have to stay secret-shared",
+        code="plan.not-built",
+        hint="join the frames that are at one player first; one private join of two players may follow, "
+        "as the last join.",
+    )
+
+
+def _filter_above(source: Relation, predicate: Predicate) -> PlanError:
+    """Why no owner can apply what is left of a filter after the rules have pushed down what can be."""
+    columns = sorted(predicate.columns)
+    if isinstance(source, Join) and source.kind is not JoinKind.INNER:
+        why = (
+            f"a private {source.kind.value} join keeps rows without a match, and only after it are they NULL"
+        )
+        hint = "filter the frame before the join: not the same, but often what is meant."
+    elif any(_reads_both(each, source) for each in conjuncts(predicate)):
+        why = "it compares columns of both players, and no machine sees both"
+        hint = "split it into conditions on one player's columns each, joined by &."
+    else:
+        why = "nothing is filtered at the analyst"
+        hint = "filter the frames before the private join."
+    return PlanError(
+        f"a filter on {', '.join(columns) or 'nothing'} after a private join is not built: {why}",
+        code="plan.not-built",
+        hint=hint,
+    )
+
+
+def _reads_both(condition: Predicate, source: Relation) -> bool:
+    return isinstance(source, Join) and not any(
+        condition.columns <= set(each.schema.names) for each in source.inputs
+    )
+
+
+def _names(relation: Relation) -> str:
+    return ", ".join(entry.name for entry in relation.datasets)
