@@ -142,6 +142,11 @@ class LocalNetwork:
         arguments = ["xor.machine", "--dir", str(self.machine_directory(player))]
         return processes.start(player, arguments, self.directory / "logs" / f"{player}.log", dict(environment or {}))
 
+    def remember(self, process: Started) -> None:
+        """Notes a process that replaces the one of the same name, so that `down` stops it."""
+        others = [each for each in processes.load(self.pids) if each.name != process.name]
+        processes.save(self.pids, [*others, process])
+
     def start_service(self, environment: Mapping[str, str] | None = None) -> Started:
         log = self.directory / "logs" / "service.log"
         return processes.start("service", self._service_arguments(), log, dict(environment or {}))

@@ -115,3 +115,23 @@ def _born(pid: int) -> int | None:
     except OSError:
         return None
     return None if fields[0] == "Z" else int(fields[19])
+
+
+def children(process: Started) -> tuple[Started, ...]:
+    """The processes that ours has started and that still run: the workers of a machine."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        pid = int(folder.name)
+        born = _born(pid)
+        if born is not None and _parent(pid) == process.pid:
+            found.append(Started(f"child of {process.name}", pid, born, process.log))
+    return tuple(found)
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
