@@ -194,7 +194,9 @@ fn strip_zeros(mut digits: i128, mut scale: u8) -> (i128, u8) {
 mod tests {
     use std::sync::Arc;
 
-    use arrow_array::{Decimal128Array, Int64Array, LargeStringArray, StringArray, TimestampMicrosecondArray};
+    use arrow_array::{
+        Decimal128Array, Int64Array, LargeStringArray, StringArray, TimestampMicrosecondArray,
+    };
 
     use super::*;
 
@@ -204,7 +206,9 @@ mod tests {
         let columns = [column];
         let keys = Keys::new(&types, &columns, rows).unwrap();
         let mut out = Vec::new();
-        (0..rows).map(|row| keys.normal_form(row, &mut out).then(|| out.clone())).collect()
+        (0..rows)
+            .map(|row| keys.normal_form(row, &mut out).then(|| out.clone()))
+            .collect()
     }
 
     fn decimals(values: Vec<Option<i128>>, precision: u8, scale: i8) -> ArrayRef {
@@ -220,8 +224,14 @@ mod tests {
 
     #[test]
     fn equal_numbers_of_different_scale_are_one_key() {
-        let short = forms("decimal(18,1)", decimals(vec![Some(50), Some(0), Some(-15)], 18, 1));
-        let long = forms("decimal(38,3)", decimals(vec![Some(5000), Some(0), Some(-1500)], 38, 3));
+        let short = forms(
+            "decimal(18,1)",
+            decimals(vec![Some(50), Some(0), Some(-15)], 18, 1),
+        );
+        let long = forms(
+            "decimal(38,3)",
+            decimals(vec![Some(5000), Some(0), Some(-1500)], 38, 3),
+        );
         assert_eq!(short, long);
     }
 
@@ -272,6 +282,9 @@ mod tests {
     #[test]
     fn floats_are_never_keys() {
         let columns: [ArrayRef; 1] = [Arc::new(arrow_array::Float64Array::from(vec![1.0]))];
-        assert_eq!(Keys::new(&[Type::Float64], &columns, 1).unwrap_err(), BaseError::FloatKey);
+        assert_eq!(
+            Keys::new(&[Type::Float64], &columns, 1).unwrap_err(),
+            BaseError::FloatKey
+        );
     }
 }

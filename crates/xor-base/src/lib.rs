@@ -5,12 +5,17 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(
     test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
 )]
 
+mod columns;
 pub mod constants;
 pub mod derive;
-mod columns;
 mod errors;
 pub mod keys;
 pub mod random;

@@ -127,7 +127,11 @@ impl RowCodec {
     ) -> Result<usize, BaseError> {
         let mut reader = Reader(bytes);
         let bitmap = reader.take(self.bitmap_bytes())?;
-        let is_null = |index: usize| bitmap.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1);
+        let is_null = |index: usize| {
+            bitmap
+                .get(index / 8)
+                .is_some_and(|byte| byte >> (index % 8) & 1 == 1)
+        };
         if (self.fields.len()..bitmap.len() * 8).any(is_null) {
             return Err(BaseError::MalformedRow);
         }

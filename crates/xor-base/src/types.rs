@@ -15,7 +15,10 @@ pub enum Type {
     Float64,
     Date,
     Text,
-    Decimal { precision: u8, scale: u8 },
+    Decimal {
+        precision: u8,
+        scale: u8,
+    },
     /// Microseconds since the epoch, in no zone.
     Timestamp,
     /// An instant in microseconds; the zone is only how it is shown.
@@ -59,9 +62,7 @@ impl Type {
                 DataType::Decimal128(*precision, i8::try_from(*scale).unwrap_or(0))
             }
             Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
-            Self::TimestampIn(zone) => {
-                DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::clone(zone)))
-            }
+            Self::TimestampIn(zone) => DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::clone(zone))),
         }
     }
 
@@ -93,7 +94,10 @@ impl fmt::Display for Type {
 }
 
 fn parse_decimal(text: &str) -> Option<Type> {
-    let (precision, scale) = text.strip_prefix("decimal(")?.strip_suffix(')')?.split_once(',')?;
+    let (precision, scale) = text
+        .strip_prefix("decimal(")?
+        .strip_suffix(')')?
+        .split_once(',')?;
     let (precision, scale): (u8, u8) = (precision.parse().ok()?, scale.parse().ok()?);
     let is_written_once = text == format!("decimal({precision},{scale})");
     (is_written_once && (1..=38).contains(&precision) && scale <= precision)
@@ -114,18 +118,40 @@ mod tests {
     #[test]
     fn types_are_written_as_they_are_read() {
         for text in [
-            "bool", "int64", "float64", "date", "text", "decimal(38,0)", "decimal(18,2)", "timestamp",
-            "timestamp[Europe/Zurich]", "timestamp[+01:00]",
+            "bool",
+            "int64",
+            "float64",
+            "date",
+            "text",
+            "decimal(38,0)",
+            "decimal(18,2)",
+            "timestamp",
+            "timestamp[Europe/Zurich]",
+            "timestamp[+01:00]",
         ] {
-            assert_eq!(Type::parse(text).map(|read| read.to_string()), Ok(text.to_owned()));
+            assert_eq!(
+                Type::parse(text).map(|read| read.to_string()),
+                Ok(text.to_owned())
+            );
         }
     }
 
     #[test]
     fn anything_else_is_no_type() {
         for text in [
-            "", "int32", "decimal", "decimal(0,0)", "decimal(39,0)", "decimal(2,3)", "decimal(+5,2)",
-            "decimal(5, 2)", "decimal(5,-1)", "timestamp[]", "timestamp[a b]", "timestamp[Z", "TEXT",
+            "",
+            "int32",
+            "decimal",
+            "decimal(0,0)",
+            "decimal(39,0)",
+            "decimal(2,3)",
+            "decimal(+5,2)",
+            "decimal(5, 2)",
+            "decimal(5,-1)",
+            "timestamp[]",
+            "timestamp[a b]",
+            "timestamp[Z",
+            "TEXT",
         ] {
             assert!(Type::parse(text).is_err(), "{text}");
         }

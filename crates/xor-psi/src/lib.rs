@@ -15,4 +15,6 @@ mod errors;
 pub mod oprf;
 pub mod sealed;
 
+pub use xor_base::BaseError;
+
 pub use errors::{OpeningError, OuterError, PsiError};

@@ -1,5 +1,10 @@
 //! The sealed join against its ideal twin and a nested loop, and its sizes against the written formulas.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod common;
 
@@ -67,19 +72,31 @@ fn plain_formula(kind: &str, bounds: [usize; 2], side: usize) -> u64 {
     let secret = if side != o && kind != "semi" { 16 } else { 0 };
     let width = label + secret + longest + if is_readable { 1 } else { 2 };
     let opener_bytes = if side == o { 16 * openers } else { 0 };
-    let cell_bytes = if kind == "semi" && side == o { 0 } else { cells * width };
+    let cell_bytes = if kind == "semi" && side == o {
+        0
+    } else {
+        cells * width
+    };
     (opener_bytes + cell_bytes) as u64
 }
 
 #[test]
 fn a_thousand_equal_keys_are_one_group_of_any_kind() {
-    let many: Vec<Row> = (0..1000).map(|n| (Some(1), Some("k".into()), Some(n.to_string()))).collect();
-    let few: Vec<Row> = (0..3).map(|n| (Some(1), Some("k".into()), Some("x".repeat(100 * n)))).collect();
+    let many: Vec<Row> = (0..1000)
+        .map(|n| (Some(1), Some("k".into()), Some(n.to_string())))
+        .collect();
+    let few: Vec<Row> = (0..3)
+        .map(|n| (Some(1), Some("k".into()), Some("x".repeat(100 * n))))
+        .collect();
     for kind in KINDS {
         let spec = spec(kind, [1000, 3]);
         let tables = tables(kind, &many, &few);
         let sent = run(&spec, &tables);
-        assert_eq!(rows_of(receive(&spec, &sent).unwrap()), oracle(kind, &many, &few), "{kind}");
+        assert_eq!(
+            rows_of(receive(&spec, &sent).unwrap()),
+            oracle(kind, &many, &few),
+            "{kind}"
+        );
     }
 }
 
@@ -90,7 +107,11 @@ fn empty_tables_join_to_what_is_preserved() {
         for (left, right) in [(vec![], vec![]), (some.clone(), vec![]), (vec![], some.clone())] {
             let spec = spec(kind, [left.len(), right.len()]);
             let sent = run(&spec, &tables(kind, &left, &right));
-            assert_eq!(rows_of(receive(&spec, &sent).unwrap()), oracle(kind, &left, &right), "{kind}");
+            assert_eq!(
+                rows_of(receive(&spec, &sent).unwrap()),
+                oracle(kind, &left, &right),
+                "{kind}"
+            );
         }
     }
 }

@@ -43,7 +43,9 @@ fn hint(error: &PsiError) -> Option<&'static str> {
         ("resource", "resource.above-bound") => {
             Some("raise the bound that the owner declares for this dataset, and agree on it again")
         }
-        ("resource", "resource.disk") => Some("free space where the job keeps its files, then start it again"),
+        ("resource", "resource.disk") => {
+            Some("free space where the job keeps its files, then start it again")
+        }
         ("protocol", _) => Some("do not retry: ask both owners which software and plan their machines ran"),
         ("schema", _) => Some("cast the column to the type that the catalogue declares"),
         _ => None,

@@ -1,6 +1,5 @@
 //! Keys that Python keeps or hands on, and nothing else.
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use xor_psi::sealed::outer;
@@ -11,9 +10,8 @@ use crate::errors::{raise, to_python};
 #[pyfunction]
 pub(crate) fn job_key(py: Python<'_>) -> PyResult<(Bound<'_, PyBytes>, Bound<'_, PyBytes>)> {
     let seed = xor_base::random::array::<32>().map_err(|error| to_python(py, &error.into()))?;
-    let pair = Ed25519KeyPair::from_seed_unchecked(&seed)
-        .map_err(|_| raise(py, "internal.job-key", "a job key could not be made", None))?;
-    Ok((PyBytes::new(py, &seed), PyBytes::new(py, pair.public_key().as_ref())))
+    let public = xor_channel::tls::public_key(&seed).map_err(|error| to_python(py, &error.into()))?;
+    Ok((PyBytes::new(py, &seed), PyBytes::new(py, &public)))
 }
 
 /// The X-Wing public key that belongs to a seed of 32 bytes.

@@ -4,7 +4,12 @@
 
 mod errors;
 mod keys;
+mod local;
+mod player;
+mod progress;
+mod recipient;
 mod sandbox;
+mod table;
 
 use pyo3::prelude::*;
 
@@ -14,5 +19,11 @@ fn _rust(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(keys::job_key, module)?)?;
     module.add_function(wrap_pyfunction!(keys::seal_public_key, module)?)?;
     module.add_function(wrap_pyfunction!(sandbox::restrict_filesystem, module)?)?;
+    module.add_function(wrap_pyfunction!(player::sealed_join, module)?)?;
+    module.add_function(wrap_pyfunction!(player::release_table, module)?)?;
+    module.add_function(wrap_pyfunction!(recipient::open_sealed, module)?)?;
+    module.add_function(wrap_pyfunction!(recipient::open_release, module)?)?;
+    module.add_function(wrap_pyfunction!(local::run_locally, module)?)?;
+    module.add_class::<table::ArrowStream>()?;
     Ok(())
 }

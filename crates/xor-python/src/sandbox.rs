@@ -13,9 +13,18 @@ const RIGHTS: ABI = ABI::V6;
 
 /// Confines this process, for good, to the named paths.
 #[pyfunction]
-pub(crate) fn restrict_filesystem(py: Python<'_>, read: Vec<String>, write: Vec<String>) -> PyResult<&'static str> {
+pub(crate) fn restrict_filesystem(
+    py: Python<'_>,
+    read: Vec<String>,
+    write: Vec<String>,
+) -> PyResult<&'static str> {
     let status = py.detach(|| restrict(&read, &write)).map_err(|_| {
-        raise(py, "internal.landlock", "the file system could not be restricted", None)
+        raise(
+            py,
+            "internal.landlock",
+            "the file system could not be restricted",
+            None,
+        )
     })?;
     Ok(match status {
         RulesetStatus::FullyEnforced => "enforced",

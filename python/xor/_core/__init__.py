@@ -6,13 +6,25 @@ No share and no key of a protocol ever crosses this border.
 """
 
 from xor._core._rust import (
+    ArrowStream,
     job_key,
+    open_release,
+    open_sealed,
+    release_table,
     restrict_filesystem,
+    run_locally,
     seal_public_key,
+    sealed_join,
 )
 
 __all__ = [
+    "ArrowStream",
     "job_key",
+    "open_release",
+    "open_sealed",
+    "release_table",
     "restrict_filesystem",
+    "run_locally",
     "seal_public_key",
+    "sealed_join",
 ]

@@ -29,8 +29,13 @@ impl Groups {
         let tags = random::words(rows.values.len())?;
         let mut keyed = Vec::with_capacity(rows.values.len());
         let mut unkeyed = Vec::new();
-        for (row, (((value, is_null), tag), number)) in
-            rows.values.iter().zip(&rows.is_null).zip(&tags).zip(0_u32..).enumerate()
+        for (row, (((value, is_null), tag), number)) in rows
+            .values
+            .iter()
+            .zip(&rows.is_null)
+            .zip(&tags)
+            .zip(0_u32..)
+            .enumerate()
         {
             debug_assert_eq!(row, number as usize);
             if *is_null {
@@ -53,7 +58,9 @@ impl Groups {
             }
             groups.order.push(*row);
         }
-        groups.starts.push(u32::try_from(keyed.len()).map_err(|_| PsiError::OutOfMemory)?);
+        groups
+            .starts
+            .push(u32::try_from(keyed.len()).map_err(|_| PsiError::OutOfMemory)?);
         Ok(groups)
     }
 
@@ -86,7 +93,11 @@ mod tests {
 
     #[test]
     fn an_empty_table_has_no_groups() {
-        let groups = Groups::new(&Inputs { values: vec![], is_null: vec![] }).unwrap();
+        let groups = Groups::new(&Inputs {
+            values: vec![],
+            is_null: vec![],
+        })
+        .unwrap();
         assert_eq!((groups.inputs.len(), groups.iter().len()), (0, 0));
     }
 }

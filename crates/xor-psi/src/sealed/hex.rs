@@ -1,7 +1,8 @@
 //! Lower-case hexadecimal, as it stands in specifications and headers.
 
 /// Reads exactly `N` bytes; anything but lower-case digits of that length is refused.
-pub(super) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
+#[must_use]
+pub fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     decode_vec(text)?.try_into().ok()
 }
 

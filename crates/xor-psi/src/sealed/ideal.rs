@@ -34,7 +34,13 @@ pub fn join(spec: &JoinSpec, tables: [&Table; 2]) -> Result<Joined, PsiError> {
         let left_range = append(spec, Side::Left, left, &left_rows, left_store)?;
         let right_range = match spec.kind {
             JoinKind::Semi if right_store.len() > 0 => 0..1,
-            JoinKind::Semi => append(spec, Side::Right, right, right_rows.get(..1).unwrap_or_default(), right_store)?,
+            JoinKind::Semi => append(
+                spec,
+                Side::Right,
+                right,
+                right_rows.get(..1).unwrap_or_default(),
+                right_store,
+            )?,
             _ => append(spec, Side::Right, right, &right_rows, right_store)?,
         };
         groups.push([left_range, right_range]);
@@ -46,8 +52,17 @@ pub fn join(spec: &JoinSpec, tables: [&Table; 2]) -> Result<Joined, PsiError> {
     let kept = |side, rows: Vec<usize>| if spec.preserves(side) { rows } else { Vec::new() };
     let [left_store, right_store] = &mut stores;
     let left_rest = append(spec, Side::Left, left, &kept(Side::Left, left_rest), left_store)?;
-    let right_rest = append(spec, Side::Right, right, &kept(Side::Right, right_rest), right_store)?;
-    let codecs = [spec.payload(Side::Left).clone(), spec.payload(Side::Right).clone()];
+    let right_rest = append(
+        spec,
+        Side::Right,
+        right,
+        &kept(Side::Right, right_rest),
+        right_store,
+    )?;
+    let codecs = [
+        spec.payload(Side::Left).clone(),
+        spec.payload(Side::Right).clone(),
+    ];
     Ok(Joined::new(codecs, stores, groups, [left_rest, right_rest]))
 }
 

@@ -67,7 +67,13 @@ impl<'a> Prepared<'a> {
         let keys = Keys::new(spec.key_types(side), &table.keys, table.rows)?;
         let groups = Groups::new(&keys.inputs())?;
         let seconds = started.elapsed().as_secs_f64();
-        Ok(Self { spec, side, rows, groups, seconds })
+        Ok(Self {
+            spec,
+            side,
+            rows,
+            groups,
+            seconds,
+        })
     }
 }
 
@@ -96,7 +102,9 @@ pub fn sealed_join(
     sink: &mut dyn Write,
     progress: OnProgress<'_>,
 ) -> Result<SealedJoin, PsiError> {
-    let Prepared { spec, side, groups, .. } = prepared;
+    let Prepared {
+        spec, side, groups, ..
+    } = prepared;
     let mut clock = Clock::new(channel, prepared.seconds);
     let attempt = agree_on_attempt(spec, *side, channel)?;
     clock.lap("hello", channel);
@@ -120,7 +128,10 @@ pub fn sealed_join(
     let stream = sealer.finish()?;
     notify(progress, "seal", sizes.own)?;
     clock.lap("seal", channel);
-    Ok(SealedJoin { stream, steps: clock.steps })
+    Ok(SealedJoin {
+        stream,
+        steps: clock.steps,
+    })
 }
 
 fn agree_on_attempt(spec: &JoinSpec, side: Side, channel: &mut dyn Channel) -> Result<Attempt, PsiError> {
@@ -135,7 +146,11 @@ fn agree_on_attempt(spec: &JoinSpec, side: Side, channel: &mut dyn Channel) -> R
         Side::Left => [&nonces.own, &nonces.peer],
         Side::Right => [&nonces.peer, &nonces.own],
     };
-    Ok(secrets::attempt(&spec.binding.plan_hash, spec.binding.node, in_order))
+    Ok(secrets::attempt(
+        &spec.binding.plan_hash,
+        spec.binding.node,
+        in_order,
+    ))
 }
 
 fn build_lists(
@@ -143,7 +158,13 @@ fn build_lists(
     halves: &HalfSecrets,
     attempt: Attempt,
 ) -> Result<Vec<lists::List>, PsiError> {
-    let Prepared { spec, side, rows, groups, .. } = prepared;
+    let Prepared {
+        spec,
+        side,
+        rows,
+        groups,
+        ..
+    } = prepared;
     let shapes = spec.shapes(*side);
     let mut built = Vec::with_capacity(2);
     if let Some(shape) = shapes.openers {
@@ -175,7 +196,14 @@ fn build_lists(
 // Only the padded bound: how many keys or groups there are is nobody else's business.
 pub(super) fn notify(progress: OnProgress<'_>, step: &'static str, bound: usize) -> Result<(), PsiError> {
     let total = bound as u64;
-    Ok(report(progress, Progress { step, done: total, total })?)
+    Ok(report(
+        progress,
+        Progress {
+            step,
+            done: total,
+            total,
+        },
+    )?)
 }
 
 struct Clock {
@@ -186,8 +214,16 @@ struct Clock {
 
 impl Clock {
     fn new(channel: &dyn Channel, prepared_seconds: f64) -> Self {
-        let keys = Step { name: "keys", seconds: prepared_seconds, sent_bytes: 0 };
-        Self { started: Instant::now(), sent_bytes: channel.meter().sent_bytes, steps: vec![keys] }
+        let keys = Step {
+            name: "keys",
+            seconds: prepared_seconds,
+            sent_bytes: 0,
+        };
+        Self {
+            started: Instant::now(),
+            sent_bytes: channel.meter().sent_bytes,
+            steps: vec![keys],
+        }
     }
 
     fn lap(&mut self, name: &'static str, channel: &dyn Channel) {

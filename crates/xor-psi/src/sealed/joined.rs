@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Field as ArrowField, Schema, SchemaRef};
-use xor_base::rows::RowCodec;
 use xor_base::BaseError;
+use xor_base::rows::RowCodec;
 
 use crate::PsiError;
 
@@ -39,7 +39,8 @@ impl RowStore {
     pub fn append(&mut self, other: Self) {
         let offset = self.bytes.len();
         self.bytes.extend(other.bytes);
-        self.starts.extend(other.starts.into_iter().map(|start| start + offset));
+        self.starts
+            .extend(other.starts.into_iter().map(|start| start + offset));
     }
 }
 
@@ -76,8 +77,9 @@ impl Joined {
         unmatched: [Range<usize>; 2],
     ) -> Self {
         let fields = codecs.iter().flat_map(RowCodec::fields);
-        let fields: Vec<_> =
-            fields.map(|field| ArrowField::new(&field.name, field.kind.arrow(), true)).collect();
+        let fields: Vec<_> = fields
+            .map(|field| ArrowField::new(&field.name, field.kind.arrow(), true))
+            .collect();
         Self {
             codecs,
             stores,
@@ -94,6 +96,17 @@ impl Joined {
         Arc::clone(&self.schema)
     }
 
+    /// How many rows the result has, before any was handed out. Saturates.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        let pairs = self
+            .groups
+            .iter()
+            .map(|[left, right]| left.len() as u64 * right.len() as u64);
+        let alone = self.unmatched.iter().map(|rows| rows.len() as u64);
+        pairs.chain(alone).fold(0, u64::saturating_add)
+    }
+
     fn batch_rows(&self) -> usize {
         let row = self.codecs.iter().map(RowCodec::longest).sum::<usize>();
         (MAX_BATCH_BYTES / row.max(1)).clamp(1, MAX_BATCH_ROWS)
@@ -102,7 +115,9 @@ impl Joined {
     fn next_pairs(&mut self, limit: usize) -> Vec<Pair> {
         let mut pairs = Vec::new();
         while pairs.len() < limit {
-            let Some([left, right]) = self.groups.get(self.next.group) else { break };
+            let Some([left, right]) = self.groups.get(self.next.group) else {
+                break;
+            };
             let (total, width) = (left.len().saturating_mul(right.len()), right.len());
             let end = total.min(self.next.pair + (limit - pairs.len()));
             pairs.extend((self.next.pair..end).map(|pair| {
@@ -116,7 +131,10 @@ impl Joined {
             }
         }
         let [left, right] = &self.unmatched;
-        let rest = left.clone().map(|row| (Some(row), None)).chain(right.clone().map(|row| (None, Some(row))));
+        let rest = left
+            .clone()
+            .map(|row| (Some(row), None))
+            .chain(right.clone().map(|row| (None, Some(row))));
         let before = pairs.len();
         if self.next.group >= self.groups.len() {
             pairs.extend(rest.skip(self.next.unmatched).take(limit - before));

@@ -40,7 +40,9 @@ impl List {
             bytes.get(start..start + width)
         };
         heads.par_sort_unstable_by(|left, right| {
-            left.0.cmp(&right.0).then_with(|| record(left.1).cmp(&record(right.1)))
+            left.0
+                .cmp(&right.0)
+                .then_with(|| record(left.1).cmp(&record(right.1)))
         });
         let order = heads.into_iter().map(|(_, index)| index).collect();
         Self { bytes, width, order }
@@ -79,13 +81,17 @@ pub(super) fn closed(contents: &Contents<'_>, list: ListShape) -> Result<List, P
         .for_each(|(task, cells)| {
             let first = task * CELLS_PER_TASK;
             // The group of the first cell; later ones follow in order.
-            let mut group = first_cells.partition_point(|start| *start <= first).saturating_sub(1);
+            let mut group = first_cells
+                .partition_point(|start| *start <= first)
+                .saturating_sub(1);
             for (cell, number) in cells.chunks_exact_mut(list.width).zip(first..) {
                 while first_cells.get(group + 1).is_some_and(|next| *next <= number) {
                     group += 1;
                 }
                 let j = number - first_cells.get(group).copied().unwrap_or(number);
-                let Some(key) = contents.keys.get(group) else { continue };
+                let Some(key) = contents.keys.get(group) else {
+                    continue;
+                };
                 contents.stream.fill(key, j as u64, cell);
                 let (_, masked) = cell.split_at_mut(contents.shape.label);
                 xor(masked, strings.piece(group, j * body, body));
@@ -115,14 +121,20 @@ pub(super) fn readable(contents: &Contents<'_>, list: ListShape) -> Result<List,
                 contents.stream.fill(key, u64::from(*j), head);
             }
             if let Some(secret) = contents.secrets.and_then(|secrets| secrets.get(*group as usize)) {
-                head.iter_mut().skip(label).zip(secret).for_each(|(to, from)| *to ^= from);
+                head.iter_mut()
+                    .skip(label)
+                    .zip(secret)
+                    .for_each(|(to, from)| *to ^= from);
             }
             write_readable(contents.rows, *row, body);
         });
     let mut noise = vec![0; (list.count - keyed) * masked];
     random::fill(&mut noise)?;
     let mut unkeyed = contents.groups.unkeyed.iter();
-    for (record, noise) in without_key.chunks_exact_mut(list.width).zip(noise.chunks_exact(masked)) {
+    for (record, noise) in without_key
+        .chunks_exact_mut(list.width)
+        .zip(noise.chunks_exact(masked))
+    {
         let (head, body) = record.split_at_mut(masked);
         head.copy_from_slice(noise);
         if let Some(row) = unkeyed.next() {
@@ -141,7 +153,11 @@ pub(super) fn released(rows: &Rows<'_>, list: ListShape) -> Result<List, PsiErro
     let mut order: Vec<(u64, u32)> = random::words(list.count)?.into_iter().zip(0..).collect();
     order.par_sort_unstable();
     let order = order.into_iter().map(|(_, index)| index).collect();
-    Ok(List { bytes, width: list.width, order })
+    Ok(List {
+        bytes,
+        width: list.width,
+        order,
+    })
 }
 
 // `1 ‖ row`, into zeros.
@@ -174,7 +190,13 @@ impl GroupStrings {
         let rests: Vec<usize> = contents
             .groups
             .iter()
-            .map(|rows| secret + rows.iter().map(|row| contents.rows.encoded_len(*row as usize)).sum::<usize>())
+            .map(|rows| {
+                secret
+                    + rows
+                        .iter()
+                        .map(|row| contents.rows.encoded_len(*row as usize))
+                        .sum::<usize>()
+            })
             .collect();
         let mut starts = Vec::with_capacity(rests.len() + 1);
         let mut total = 0;
@@ -184,9 +206,14 @@ impl GroupStrings {
         }
         starts.push(total);
         let mut bytes = Vec::new();
-        bytes.try_reserve_exact(total).map_err(|_| PsiError::OutOfMemory)?;
+        bytes
+            .try_reserve_exact(total)
+            .map_err(|_| PsiError::OutOfMemory)?;
         bytes.resize(total, 0);
-        let mut strings = Self { bytes: Zeroizing::new(bytes), starts };
+        let mut strings = Self {
+            bytes: Zeroizing::new(bytes),
+            starts,
+        };
         let mut space = strings.bytes.as_mut_slice();
         for ((rows, rest), group) in contents.groups.iter().zip(&rests).zip(0..) {
             let (string, following) = space.split_at_mut(leb128_len(*rest) + rest);
@@ -214,9 +241,13 @@ impl GroupStrings {
     /// At most `length` bytes of a group's string from `offset` on.
     fn piece(&self, group: usize, offset: usize, length: usize) -> &[u8] {
         let bounds = (self.starts.get(group), self.starts.get(group + 1));
-        let (Some(start), Some(end)) = bounds else { return &[] };
+        let (Some(start), Some(end)) = bounds else {
+            return &[];
+        };
         let from = (start + offset).min(*end);
-        self.bytes.get(from..(from + length).min(*end)).unwrap_or_default()
+        self.bytes
+            .get(from..(from + length).min(*end))
+            .unwrap_or_default()
     }
 }
 
@@ -251,7 +282,9 @@ fn write_leb128(mut value: usize, out: &mut [u8]) {
 
 fn allocate(shape: ListShape) -> Result<Vec<u8>, PsiError> {
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(shape.bytes()).map_err(|_| PsiError::OutOfMemory)?;
+    bytes
+        .try_reserve_exact(shape.bytes())
+        .map_err(|_| PsiError::OutOfMemory)?;
     bytes.resize(shape.bytes(), 0);
     Ok(bytes)
 }

@@ -101,11 +101,21 @@ impl<'a> CellList<'a> {
             total += *start;
             *start = total;
         }
-        Ok(Self { cells, width, shape, buckets, shift })
+        Ok(Self {
+            cells,
+            width,
+            shape,
+            buckets,
+            shift,
+        })
     }
 
     fn count(&self) -> usize {
-        if self.width == 0 { 0 } else { self.cells.len() / self.width }
+        if self.width == 0 {
+            0
+        } else {
+            self.cells.len() / self.width
+        }
     }
 
     fn cell(&self, index: usize) -> &'a [u8] {
@@ -120,7 +130,10 @@ impl<'a> CellList<'a> {
     /// Labels look random, so a bucket holds about one; a forged list only costs its author's bound.
     fn find(&self, label: &[u8]) -> Option<usize> {
         let bucket = bucket(label, self.shift);
-        let (mut low, mut high) = (*self.buckets.get(bucket)? as usize, *self.buckets.get(bucket + 1)? as usize);
+        let (mut low, mut high) = (
+            *self.buckets.get(bucket)? as usize,
+            *self.buckets.get(bucket + 1)? as usize,
+        );
         while low < high {
             let middle = low + (high - low) / 2;
             match self.cell(middle).get(..self.shape.label)?.cmp(label) {
@@ -152,7 +165,12 @@ struct Found {
 impl<'a> Opening<'a> {
     fn new(spec: &JoinSpec, opener: SideLists<'a>, carrier: SideLists<'a>) -> Self {
         let derive = Derive::new(Purpose::Opener);
-        Self { opener, carrier, is_semi: spec.kind == JoinKind::Semi, derive }
+        Self {
+            opener,
+            carrier,
+            is_semi: spec.kind == JoinKind::Semi,
+            derive,
+        }
     }
 
     fn open_groups(&self) -> Result<Found, PsiError> {
@@ -171,15 +189,31 @@ impl<'a> Opening<'a> {
         let mut found = Found::default();
         let mut scratch = Scratch::default();
         for opener in openers.as_chunks::<SECRET_BYTES>().0 {
-            let Found { stores: [opener_rows, carrier_rows], used: [opener_used, carrier_used], .. } = &mut found;
+            let Found {
+                stores: [opener_rows, carrier_rows],
+                used: [opener_used, carrier_used],
+                ..
+            } = &mut found;
             let carried = carrier_rows.len();
-            let mut carrier = GroupReader { lists: &self.carrier, key: opener, rows: carrier_rows, used: carrier_used };
-            let Some(s_o) = carrier.open(&mut scratch)? else { continue };
+            let mut carrier = GroupReader {
+                lists: &self.carrier,
+                key: opener,
+                rows: carrier_rows,
+                used: carrier_used,
+            };
+            let Some(s_o) = carrier.open(&mut scratch)? else {
+                continue;
+            };
             let carried = carried..carrier_rows.len();
             let opened = opener_rows.len();
             if !self.is_semi {
                 let key = opener_key(&self.derive, &s_o, opener);
-                let mut own = GroupReader { lists: &self.opener, key: &key, rows: opener_rows, used: opener_used };
+                let mut own = GroupReader {
+                    lists: &self.opener,
+                    key: &key,
+                    rows: opener_rows,
+                    used: opener_used,
+                };
                 own.open(&mut scratch)?.ok_or(OpeningError::MissingCell)?;
             }
             let opened = opened..opener_rows.len();
@@ -189,7 +223,11 @@ impl<'a> Opening<'a> {
     }
 
     fn finish(&self, spec: &JoinSpec, found: Found) -> Result<Joined, PsiError> {
-        let Found { stores: [mut opener, mut carrier], mut groups, used: [opener_used, carrier_used] } = found;
+        let Found {
+            stores: [mut opener, mut carrier],
+            mut groups,
+            used: [opener_used, carrier_used],
+        } = found;
         let opener_rest = self.opener.add_unmatched(&mut opener, &opener_used)?;
         let carrier_rest = self.carrier.add_unmatched(&mut carrier, &carrier_used)?;
         if self.is_semi {
@@ -197,7 +235,10 @@ impl<'a> Opening<'a> {
             opener.push(&[0]);
             groups.iter_mut().for_each(|[opened, _]| *opened = 0..1);
         }
-        let codecs = [spec.payload(Side::Left).clone(), spec.payload(Side::Right).clone()];
+        let codecs = [
+            spec.payload(Side::Left).clone(),
+            spec.payload(Side::Right).clone(),
+        ];
         Ok(match self.opener.side {
             Side::Left => Joined::new(codecs, [opener, carrier], groups, [opener_rest, carrier_rest]),
             Side::Right => {
@@ -211,12 +252,22 @@ impl<'a> Opening<'a> {
 impl Found {
     fn append(&mut self, other: Self) {
         let offsets = [self.stores[0].len(), self.stores[1].len()];
-        self.groups.extend(other.groups.into_iter().map(|[opened, carried]| {
-            let [opener, carrier] = offsets;
-            [opened.start + opener..opened.end + opener, carried.start + carrier..carried.end + carrier]
-        }));
-        self.stores.iter_mut().zip(other.stores).for_each(|(store, more)| store.append(more));
-        self.used.iter_mut().zip(other.used).for_each(|(used, more)| used.extend(more));
+        self.groups
+            .extend(other.groups.into_iter().map(|[opened, carried]| {
+                let [opener, carrier] = offsets;
+                [
+                    opened.start + opener..opened.end + opener,
+                    carried.start + carrier..carried.end + carrier,
+                ]
+            }));
+        self.stores
+            .iter_mut()
+            .zip(other.stores)
+            .for_each(|(store, more)| store.append(more));
+        self.used
+            .iter_mut()
+            .zip(other.used)
+            .for_each(|(used, more)| used.extend(more));
     }
 }
 
@@ -248,7 +299,9 @@ impl SideLists<'_> {
     /// The row in a readable record, or nothing in a filler.
     fn readable_row(&self, index: usize) -> Result<Option<&[u8]>, PsiError> {
         let body = self.cells.body(index).get(self.cells.shape.secret_bytes()..);
-        let (flag, space) = body.and_then(<[u8]>::split_first).ok_or(OpeningError::BadLength)?;
+        let (flag, space) = body
+            .and_then(<[u8]>::split_first)
+            .ok_or(OpeningError::BadLength)?;
         let (length, is_row) = match flag {
             0 => (0, false),
             1 => (self.codec.measure(space).map_err(|_| OpeningError::BadRow)?, true),
@@ -307,7 +360,10 @@ impl GroupReader<'_, '_> {
     fn append_cell(&mut self, index: usize, scratch: &mut Scratch) {
         let start = scratch.string.len();
         scratch.string.extend_from_slice(self.lists.cells.body(index));
-        let mask = scratch.mask.get(self.lists.cells.shape.label..).unwrap_or_default();
+        let mask = scratch
+            .mask
+            .get(self.lists.cells.shape.label..)
+            .unwrap_or_default();
         if let Some(cell) = scratch.string.get_mut(start..) {
             xor(cell, mask);
         }
@@ -317,7 +373,9 @@ impl GroupReader<'_, '_> {
     fn open_closed(&mut self, scratch: &mut Scratch) -> Result<Option<Secret>, PsiError> {
         let shape = self.lists.cells.shape;
         scratch.string.clear();
-        let Some(index) = self.find(0, shape.body, scratch) else { return Ok(None) };
+        let Some(index) = self.find(0, shape.body, scratch) else {
+            return Ok(None);
+        };
         self.append_cell(index, scratch);
         let (prefix, rest) = read_leb128(&scratch.string).ok_or(OpeningError::BadLength)?;
         let total = prefix.checked_add(rest).ok_or(OpeningError::BadLength)?;
@@ -326,15 +384,22 @@ impl GroupReader<'_, '_> {
             return Err(OpeningError::BadLength.into());
         }
         for number in 1..cells as u64 {
-            let index = self.find(number, shape.body, scratch).ok_or(OpeningError::MissingCell)?;
+            let index = self
+                .find(number, shape.body, scratch)
+                .ok_or(OpeningError::MissingCell)?;
             self.append_cell(index, scratch);
         }
-        let (string, filler) = scratch.string.split_at_checked(total).ok_or(OpeningError::BadLength)?;
+        let (string, filler) = scratch
+            .string
+            .split_at_checked(total)
+            .ok_or(OpeningError::BadLength)?;
         if filler.iter().any(|byte| *byte != 0) {
             return Err(OpeningError::BadLength.into());
         }
         let rest = string.get(prefix..).unwrap_or_default();
-        let (held, rows) = rest.split_at_checked(shape.secret_bytes()).ok_or(OpeningError::BadLength)?;
+        let (held, rows) = rest
+            .split_at_checked(shape.secret_bytes())
+            .ok_or(OpeningError::BadLength)?;
         split_rows(self.lists, rows, self.rows)?;
         Ok(Some(held.try_into().unwrap_or_default()))
     }
@@ -343,9 +408,14 @@ impl GroupReader<'_, '_> {
         let shape = self.lists.cells.shape;
         let mut held: Option<Secret> = None;
         for number in 0.. {
-            let Some(index) = self.find(number, shape.secret_bytes(), scratch) else { break };
+            let Some(index) = self.find(number, shape.secret_bytes(), scratch) else {
+                break;
+            };
             let mut secret = Secret::default();
-            secret.iter_mut().zip(self.lists.cells.body(index)).for_each(|(to, from)| *to = *from);
+            secret
+                .iter_mut()
+                .zip(self.lists.cells.body(index))
+                .for_each(|(to, from)| *to = *from);
             let mask = scratch.mask.get(shape.label..).unwrap_or_default();
             let secret = if shape.holds_secret {
                 xor(&mut secret, mask);

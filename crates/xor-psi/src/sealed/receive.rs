@@ -3,13 +3,14 @@
 use std::io::{Read, Seek, SeekFrom};
 
 use super::header::{Core, Header};
+use super::join::notify;
 use super::joined::Joined;
 use super::layout::stream_bytes;
 use super::opening;
 use super::outer::{self, SEAL_SEED_BYTES};
 use super::release;
 use super::spec::{Binding, JoinSpec, ReleaseSpec};
-use crate::oprf::Side;
+use crate::oprf::{OnProgress, Side};
 use crate::{OuterError, PsiError};
 
 /// Anything a ciphertext can be read from twice: once to verify, once to open.
@@ -36,6 +37,7 @@ pub fn receive_join(
     spec: &JoinSpec,
     streams: [Stream<'_>; 2],
     seed: &[u8; SEAL_SEED_BYTES],
+    progress: OnProgress<'_>,
 ) -> Result<Joined, PsiError> {
     let [mut left, mut right] = streams;
     let headers = [Header::parse(left.header)?, Header::parse(right.header)?];
@@ -51,9 +53,14 @@ pub fn receive_join(
     right_header.check(&Core::of_join(spec, Side::Right, &attempt))?;
     left.verify(left_header)?;
     right.verify(right_header)?;
+    let total = spec.bound(Side::Left) + spec.bound(Side::Right);
+    notify(progress, "verify", total)?;
     let left = left.open(left_header, &spec.binding, seed)?;
     let right = right.open(right_header, &spec.binding, seed)?;
-    opening::open(spec, attempt, [&left, &right])
+    notify(progress, "open", total)?;
+    let joined = opening::open(spec, attempt, [&left, &right])?;
+    notify(progress, "match", total)?;
+    Ok(joined)
 }
 
 /// Verifies and opens a release.
@@ -64,10 +71,12 @@ pub fn receive_release(
     spec: &ReleaseSpec,
     mut stream: Stream<'_>,
     seed: &[u8; SEAL_SEED_BYTES],
+    progress: OnProgress<'_>,
 ) -> Result<Joined, PsiError> {
     let header = Header::parse(stream.header)?;
     header.check(&Core::of_release(spec, &header.core.attempt()?))?;
     stream.verify(&header)?;
+    notify(progress, "verify", spec.rows)?;
     let plain = stream.open(&header, &spec.binding, seed)?;
     release::open_release(spec, &plain)
 }
@@ -75,7 +84,11 @@ pub fn receive_release(
 impl Stream<'_> {
     fn verify(&mut self, header: &Header) -> Result<(), PsiError> {
         self.rewind()?;
-        outer::verify(&mut self.source, stream_bytes(header.core.plain_bytes), &self.sha256)
+        outer::verify(
+            &mut self.source,
+            stream_bytes(header.core.plain_bytes),
+            &self.sha256,
+        )
     }
 
     fn open(

@@ -69,5 +69,10 @@ pub fn open_release(spec: &ReleaseSpec, plain: &[u8]) -> Result<Joined, PsiError
     }
     let all = 0..store.len();
     let codecs = [spec.payload.clone(), RowCodec::new(Vec::new())];
-    Ok(Joined::new(codecs, [store, RowStore::default()], Vec::new(), [all, 0..0]))
+    Ok(Joined::new(
+        codecs,
+        [store, RowStore::default()],
+        Vec::new(),
+        [all, 0..0],
+    ))
 }

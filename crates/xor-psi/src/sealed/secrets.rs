@@ -47,7 +47,9 @@ impl HalfSecrets {
                 left.copy_from_slice(low);
                 right.copy_from_slice(high);
             });
-        Self { of_side: [left, right] }
+        Self {
+            of_side: [left, right],
+        }
     }
 
     /// `s_i` of every key.
@@ -63,7 +65,11 @@ impl HalfSecrets {
     pub fn opener_keys(&self, opener: Side) -> Zeroizing<Vec<Secret>> {
         let derive = Derive::new(Purpose::Opener);
         let halves = self.of(opener).iter().zip(self.of(opener.other()));
-        Zeroizing::new(halves.map(|(own, other)| opener_key(&derive, own, other)).collect())
+        Zeroizing::new(
+            halves
+                .map(|(own, other)| opener_key(&derive, own, other))
+                .collect(),
+        )
     }
 }
 
@@ -83,7 +89,11 @@ pub(super) struct CellStream {
 impl CellStream {
     pub fn new(attempt: Attempt, side: Side) -> Self {
         let derive = Derive::new(Purpose::Cell);
-        Self { derive, attempt, side }
+        Self {
+            derive,
+            attempt,
+            side,
+        }
     }
 
     /// Fills `out` with the label and as much of the stream as fits. Used once per (key, side, j).

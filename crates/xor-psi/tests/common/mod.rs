@@ -1,5 +1,11 @@
 //! Two players in two threads over an in-process channel, and the analyst.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::io::Cursor;
 use std::ops::ControlFlow;
@@ -8,12 +14,12 @@ use std::thread;
 
 use arrow_array::{Array, ArrayRef, Decimal128Array, Int64Array, StringArray};
 use xor_channel::{Channel, Meter, memory};
+use xor_psi::PsiError;
 use xor_psi::oprf::{Oprf, Side, ideal::IdealOprf};
 use xor_psi::sealed::spec::JoinSpec;
 use xor_psi::sealed::{
     Joined, Prepared, SealedJoin, Stream, Table, hex, ideal, outer, receive_join, sealed_join,
 };
-use xor_psi::PsiError;
 
 pub const SEED: [u8; 32] = [7; 32];
 pub const KINDS: [&str; 5] = ["inner", "semi", "left", "right", "outer"];
@@ -38,7 +44,11 @@ pub fn opener(kind: &str, rows: [usize; 2]) -> u8 {
 
 pub fn spec_json(kind: &str, rows: [usize; 2]) -> String {
     let key = hex::encode(&outer::public_key(&SEED).unwrap());
-    let right = if kind == "semi" { "" } else { r#"{"name":"r","type":"text","max_bytes":300}"# };
+    let right = if kind == "semi" {
+        ""
+    } else {
+        r#"{"name":"r","type":"text","max_bytes":300}"#
+    };
     format!(
         r#"{{"version":1,"plan_hash":"{}","node":3,"kind":"{kind}","opener":{},"rows":[{},{}],
         "keys":[{{"left":{{"type":"int64"}},"right":{{"type":"decimal(12,0)"}}}},
@@ -77,7 +87,10 @@ pub fn table(side: Side, rows: &[Row], has_payload: bool) -> Table {
 }
 
 pub fn tables(kind: &str, left: &[Row], right: &[Row]) -> [Table; 2] {
-    [table(Side::Left, left, true), table(Side::Right, right, kind != "semi")]
+    [
+        table(Side::Left, left, true),
+        table(Side::Right, right, kind != "semi"),
+    ]
 }
 
 pub fn player(
@@ -89,7 +102,9 @@ pub fn player(
 ) -> Result<Sent, PsiError> {
     let prepared = Prepared::new(spec, side, table)?;
     let mut bytes = Vec::new();
-    let join = sealed_join(&prepared, oprf, channel, &mut bytes, &mut |_| ControlFlow::Continue(()))?;
+    let join = sealed_join(&prepared, oprf, channel, &mut bytes, &mut |_| {
+        ControlFlow::Continue(())
+    })?;
     let meter = channel.meter();
     Ok(Sent { join, bytes, meter })
 }
@@ -98,7 +113,8 @@ pub fn run(spec: &JoinSpec, tables: &[Table; 2]) -> [Sent; 2] {
     let (mut left_channel, mut right_channel) = memory::pair();
     let (mut left_oprf, mut right_oprf) = IdealOprf::pair().unwrap();
     thread::scope(|scope| {
-        let left = scope.spawn(|| player(spec, Side::Left, &tables[0], &mut left_oprf, &mut left_channel).unwrap());
+        let left =
+            scope.spawn(|| player(spec, Side::Left, &tables[0], &mut left_oprf, &mut left_channel).unwrap());
         let right = player(spec, Side::Right, &tables[1], &mut right_oprf, &mut right_channel).unwrap();
         [left.join().unwrap(), right]
     })
@@ -117,7 +133,7 @@ pub fn receive(spec: &JoinSpec, sent: &[Sent; 2]) -> Result<Joined, PsiError> {
         sha256: right.join.stream.sha256,
         source: &mut right_bytes,
     };
-    receive_join(spec, [left, right], &SEED)
+    receive_join(spec, [left, right], &SEED, &mut |_| ControlFlow::Continue(()))
 }
 
 /// All rows of a result as sorted texts.
@@ -146,7 +162,12 @@ pub fn oracle(kind: &str, left: &[Row], right: &[Row]) -> Vec<Vec<Option<String>
         rows.extend(kept.map(|l| vec![l.2.clone()]));
     } else {
         for l in left {
-            rows.extend(right.iter().filter(|r| matches(l, r)).map(|r| vec![l.2.clone(), r.2.clone()]));
+            rows.extend(
+                right
+                    .iter()
+                    .filter(|r| matches(l, r))
+                    .map(|r| vec![l.2.clone(), r.2.clone()]),
+            );
         }
         if kind == "left" || kind == "outer" {
             let alone = left.iter().filter(|l| !right.iter().any(|r| matches(l, r)));

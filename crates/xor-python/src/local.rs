@@ -1,0 +1,192 @@
+//! Both players in one process: what tests and simulations run.
+
+use std::io::Cursor;
+use std::ops::ControlFlow;
+use std::thread;
+
+use arrow_array::RecordBatch;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pyo3_arrow::PyRecordBatchReader;
+use xor_channel::{Channel, ChannelError, Meter, memory};
+use xor_psi::PsiError;
+use xor_psi::oprf::ideal::IdealOprf;
+use xor_psi::oprf::{Oprf, Side};
+use xor_psi::sealed::spec::{JoinSpec, Recipient};
+use xor_psi::sealed::{self, Joined, Prepared, SealedJoin, Stream, Table, ideal, outer, receive_join};
+
+use crate::errors::{raise, to_python};
+use crate::player::back_end;
+use crate::table::{self, ArrowStream};
+
+/// Runs both players in threads and opens the result at once, for a recipient that exists only here.
+#[pyfunction]
+pub(crate) fn run_locally<'py>(
+    py: Python<'py>,
+    spec: &[u8],
+    tables: (PyRecordBatchReader, PyRecordBatchReader),
+    oprf: &str,
+) -> PyResult<(ArrowStream, Bound<'py, PyDict>)> {
+    let mut spec = JoinSpec::parse(spec).map_err(|error| to_python(py, &error))?;
+    let twin = Twin::parse(py, oprf)?;
+    let left = table::read(tables.0)?.map_err(|error| to_python(py, &error))?;
+    let right = table::read(tables.1)?.map_err(|error| to_python(py, &error))?;
+    let run = py.detach(|| run(&mut spec, &left, &right, twin));
+    let (joined, sent) = run.map_err(|error| to_python(py, &error))?;
+    let transcript = PyDict::new(py);
+    transcript.set_item("frames", sent.iter().map(|sent| &sent.frames).collect::<Vec<_>>())?;
+    transcript.set_item(
+        "stream_bytes",
+        sent.iter().map(|sent| sent.bytes.len()).collect::<Vec<_>>(),
+    )?;
+    transcript.set_item(
+        "sent_bytes",
+        sent.iter().map(|sent| sent.meter.sent_bytes).collect::<Vec<_>>(),
+    )?;
+    transcript.set_item(
+        "rounds",
+        sent.iter().map(|sent| sent.meter.rounds).collect::<Vec<_>>(),
+    )?;
+    Ok((ArrowStream::new(joined), transcript))
+}
+
+#[derive(Clone, Copy)]
+enum Twin {
+    /// The trusted party computes the whole join.
+    Join,
+    /// The real join over an ideal OPRF.
+    Oprf,
+    /// Everything real.
+    None,
+}
+
+impl Twin {
+    fn parse(py: Python<'_>, name: &str) -> PyResult<Self> {
+        match name {
+            "twin" => Ok(Self::Join),
+            "ideal" => Ok(Self::Oprf),
+            "dh" => Ok(Self::None),
+            _ => Err(raise(
+                py,
+                "usage.oprf",
+                "the OPRF is \"dh\", \"ideal\" or \"twin\"",
+                None,
+            )),
+        }
+    }
+}
+
+struct Sent {
+    join: SealedJoin,
+    bytes: Vec<u8>,
+    frames: Vec<usize>,
+    meter: Meter,
+}
+
+fn run(
+    spec: &mut JoinSpec,
+    left: &RecordBatch,
+    right: &RecordBatch,
+    twin: Twin,
+) -> Result<(Joined, Vec<Sent>), PsiError> {
+    let left = table::split(left, spec.key_types(Side::Left).len())?;
+    let right = table::split(right, spec.key_types(Side::Right).len())?;
+    let (left_oprf, right_oprf): (Box<dyn Oprf + Send>, Box<dyn Oprf + Send>) = match twin {
+        Twin::Join => return Ok((ideal::join(spec, [&left, &right])?, Vec::new())),
+        Twin::Oprf => {
+            let (left, right) = IdealOprf::pair()?;
+            (Box::new(left), Box::new(right))
+        }
+        Twin::None => (back_end(spec.backend), back_end(spec.backend)),
+    };
+    let seed = xor_base::random::array()?;
+    let seal_key = outer::public_key(&seed)?;
+    spec.binding.recipients = vec![Recipient {
+        name: "local".to_owned(),
+        seal_key,
+    }];
+    let (left_end, right_end) = memory::pair();
+    let spec = &*spec;
+    let (left, right) = thread::scope(|scope| {
+        let other = scope.spawn(|| player(spec, Side::Left, &left, left_oprf, left_end));
+        let right = player(spec, Side::Right, &right, right_oprf, right_end);
+        (other.join(), right)
+    });
+    // A panic of the other thread shows as a closed channel here, if not as an error of its own.
+    let left = left.unwrap_or(Err(PsiError::Channel(ChannelError::Closed)));
+    let sent = first_cause(left, right)?;
+    let joined = receive(spec, &sent, &seed)?;
+    Ok((joined, sent.into()))
+}
+
+// When one player stops, the other one only sees its channel close.
+fn first_cause(left: Result<Sent, PsiError>, right: Result<Sent, PsiError>) -> Result<[Sent; 2], PsiError> {
+    match (left, right) {
+        (Ok(left), Ok(right)) => Ok([left, right]),
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
+        (Err(left), Err(right)) if left.code().starts_with("peer.") => Err(right),
+        (Err(left), Err(_)) => Err(left),
+    }
+}
+
+fn player(
+    spec: &JoinSpec,
+    side: Side,
+    table: &Table,
+    mut oprf: Box<dyn Oprf + Send>,
+    channel: impl Channel,
+) -> Result<Sent, PsiError> {
+    let mut channel = Recorder {
+        channel,
+        frames: Vec::new(),
+    };
+    let prepared = Prepared::new(spec, side, table)?;
+    let mut bytes = Vec::new();
+    let join = sealed::sealed_join(&prepared, oprf.as_mut(), &mut channel, &mut bytes, &mut |_| {
+        ControlFlow::Continue(())
+    })?;
+    let meter = channel.meter();
+    Ok(Sent {
+        join,
+        bytes,
+        frames: channel.frames,
+        meter,
+    })
+}
+
+fn receive(spec: &JoinSpec, [left, right]: &[Sent; 2], seed: &[u8; 32]) -> Result<Joined, PsiError> {
+    let (mut left_bytes, mut right_bytes) = (Cursor::new(&left.bytes), Cursor::new(&right.bytes));
+    let left = Stream {
+        header: &left.join.stream.header,
+        sha256: left.join.stream.sha256,
+        source: &mut left_bytes,
+    };
+    let right = Stream {
+        header: &right.join.stream.header,
+        sha256: right.join.stream.sha256,
+        source: &mut right_bytes,
+    };
+    receive_join(spec, [left, right], seed, &mut |_| ControlFlow::Continue(()))
+}
+
+/// Notes the length of every frame that is sent.
+struct Recorder<C> {
+    channel: C,
+    frames: Vec<usize>,
+}
+
+impl<C: Channel> Channel for Recorder<C> {
+    fn send(&mut self, frame: &[u8]) -> Result<(), ChannelError> {
+        self.channel.send(frame)?;
+        self.frames.push(frame.len());
+        Ok(())
+    }
+
+    fn receive(&mut self, limit: usize) -> Result<Vec<u8>, ChannelError> {
+        self.channel.receive(limit)
+    }
+
+    fn meter(&self) -> Meter {
+        self.channel.meter()
+    }
+}

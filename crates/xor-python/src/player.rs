@@ -1,0 +1,180 @@
+//! What a worker calls: a sealed join with a peer, or a release without one.
+
+use std::fs::{File, OpenOptions, remove_file};
+use std::net::TcpStream;
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use pyo3_arrow::PyRecordBatchReader;
+use xor_channel::tls::{Keys, Role, TlsChannel};
+use xor_channel::{Channel, ChannelError, Meter};
+use xor_psi::PsiError;
+use xor_psi::oprf::dh::DhOprf;
+use xor_psi::oprf::{Oprf, Side};
+use xor_psi::sealed::outer::SealedStream;
+use xor_psi::sealed::spec::{Backend, JoinSpec, ReleaseSpec};
+use xor_psi::sealed::{self, Prepared, Step, hex};
+
+use crate::errors::{raise, to_python};
+use crate::progress::with_progress;
+use crate::table;
+
+/// Runs one player's side of a sealed join over a connected socket.
+#[pyfunction]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "one call is one whole step; Python names them"
+)]
+pub(crate) fn sealed_join<'py>(
+    py: Python<'py>,
+    spec: &[u8],
+    side: u8,
+    table: PyRecordBatchReader,
+    socket_fd: RawFd,
+    is_listener: bool,
+    tls_private_key: &[u8],
+    peer_public_key: &[u8],
+    out_path: String,
+    progress: Py<PyAny>,
+    stall_timeout_s: f64,
+) -> PyResult<Bound<'py, PyDict>> {
+    let spec = JoinSpec::parse(spec).map_err(|error| to_python(py, &error))?;
+    let side = parse_side(py, side)?;
+    let table = table::read(table)?.map_err(|error| to_python(py, &error))?;
+    let keys = Keys {
+        own_seed: key_bytes(py, tls_private_key)?,
+        expected_peer: key_bytes(py, peer_public_key)?,
+    };
+    let role = if is_listener { Role::Listener } else { Role::Dialer };
+    let timeout = Duration::try_from_secs_f64(stall_timeout_s)
+        .map_err(|_| raise(py, "usage.timeout", "the stall timeout is not a time", None))?;
+    let socket = duplicate(py, socket_fd)?;
+    let (join, meter) = with_progress(py, progress, move |progress| {
+        let table = table::split(&table, spec.key_types(side).len())?;
+        // Whatever is wrong with the table is found before the peer hears anything.
+        let prepared = Prepared::new(&spec, side, &table)?;
+        let mut channel = TlsChannel::handshake(socket, role, &keys, timeout)?;
+        let mut oprf = back_end(spec.backend);
+        let join = write_out(&out_path, |file| {
+            sealed::sealed_join(&prepared, oprf.as_mut(), &mut channel, file, progress)
+        })?;
+        let meter = channel.meter();
+        finish(channel)?;
+        Ok((join, meter))
+    })?;
+    let report = report(py, &join.stream, meter, &join.steps)?;
+    Ok(report)
+}
+
+/// Seals a plaintext table to the recipients, without a peer.
+#[pyfunction]
+pub(crate) fn release_table<'py>(
+    py: Python<'py>,
+    spec: &[u8],
+    table: PyRecordBatchReader,
+    out_path: String,
+    progress: Py<PyAny>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let spec = ReleaseSpec::parse(spec).map_err(|error| to_python(py, &error))?;
+    let table = table::read(table)?.map_err(|error| to_python(py, &error))?;
+    let stream = with_progress(py, progress, move |progress| {
+        write_out(&out_path, |file| {
+            sealed::release_table(&spec, table.columns(), table.num_rows(), file, progress)
+        })
+    })?;
+    report(py, &stream, Meter::default(), &[])
+}
+
+pub(crate) fn back_end(backend: Backend) -> Box<dyn Oprf + Send> {
+    match backend {
+        Backend::Dh => Box::new(DhOprf::new()),
+    }
+}
+
+pub(crate) fn parse_side(py: Python<'_>, side: u8) -> PyResult<Side> {
+    Side::from_byte(side).ok_or_else(|| raise(py, "usage.side", "a side is 0 or 1", None))
+}
+
+// The peer has all frames or is gone. In the second case its own step fails; this one is complete.
+fn finish(channel: TlsChannel) -> Result<(), PsiError> {
+    match channel.close() {
+        Err(error) if error.is_retryable() => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Writes a new file that only this user reads; a failed step leaves none.
+fn write_out<T>(path: &str, work: impl FnOnce(&mut File) -> Result<T, PsiError>) -> Result<T, PsiError> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(PsiError::Write)?;
+    let result = work(&mut file);
+    if result.is_err() {
+        // The error that matters is the first one.
+        let _ = remove_file(path);
+    }
+    result
+}
+
+fn key_bytes(py: Python<'_>, bytes: &[u8]) -> PyResult<[u8; 32]> {
+    bytes
+        .try_into()
+        .map_err(|_| raise(py, "usage.job-key", "a job key has 32 bytes", None))
+}
+
+/// The caller keeps its descriptor and closes it; this is a second one for the same socket.
+fn duplicate(py: Python<'_>, socket_fd: RawFd) -> PyResult<TcpStream> {
+    let unusable = || {
+        to_python(
+            py,
+            &ChannelError::Io(std::io::Error::from(std::io::ErrorKind::InvalidInput)).into(),
+        )
+    };
+    if socket_fd < 0 {
+        return Err(unusable());
+    }
+    // SAFETY: not -1, and borrowed only for the duplication; should the caller have closed it, the
+    // duplication fails.
+    #[allow(unsafe_code, reason = "a descriptor from Python is a bare number")]
+    let borrowed = unsafe { BorrowedFd::borrow_raw(socket_fd) };
+    let owned: OwnedFd = borrowed.try_clone_to_owned().map_err(|_| unusable())?;
+    Ok(TcpStream::from(owned))
+}
+
+fn report<'py>(
+    py: Python<'py>,
+    stream: &SealedStream,
+    meter: Meter,
+    steps: &[Step],
+) -> PyResult<Bound<'py, PyDict>> {
+    let report = PyDict::new(py);
+    report.set_item("attempt", hex::encode(&stream.attempt))?;
+    report.set_item("header", PyBytes::new(py, &stream.header))?;
+    report.set_item("sha256", hex::encode(&stream.sha256))?;
+    report.set_item("bytes", stream.bytes)?;
+    report.set_item("sent_bytes", meter.sent_bytes)?;
+    report.set_item("received_bytes", meter.received_bytes)?;
+    report.set_item("rounds", meter.rounds)?;
+    let steps: Vec<_> = steps
+        .iter()
+        .map(|step| step_report(py, step))
+        .collect::<PyResult<_>>()?;
+    report.set_item("steps", steps)?;
+    Ok(report)
+}
+
+fn step_report<'py>(py: Python<'py>, step: &Step) -> PyResult<Bound<'py, PyDict>> {
+    let report = PyDict::new(py);
+    report.set_item("step", step.name)?;
+    report.set_item("seconds", step.seconds)?;
+    report.set_item("sent_bytes", step.sent_bytes)?;
+    Ok(report)
+}

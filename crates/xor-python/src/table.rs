@@ -1,0 +1,93 @@
+//! Arrow tables in and out, without a Python loop over rows.
+
+use std::sync::{Arc, Mutex};
+
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchReader, StructArray};
+use arrow_schema::{ArrowError, Field};
+use arrow_select::concat::concat_batches;
+use pyo3::prelude::*;
+use pyo3::types::PyCapsule;
+use pyo3_arrow::PyRecordBatchReader;
+use pyo3_arrow::error::PyArrowResult;
+use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
+use xor_psi::sealed::{Joined, Table};
+use xor_psi::{BaseError, PsiError};
+
+/// Reads a whole table from any exporter of an Arrow stream.
+pub(crate) fn read(table: PyRecordBatchReader) -> PyResult<Result<RecordBatch, PsiError>> {
+    Ok(read_batches(table.into_reader()?))
+}
+
+fn read_batches(reader: Box<dyn RecordBatchReader + Send>) -> Result<RecordBatch, PsiError> {
+    let schema = reader.schema();
+    let broken = |error: ArrowError| PsiError::Table(BaseError::Column(error.to_string()));
+    let mut batches = reader.collect::<Result<Vec<_>, _>>().map_err(broken)?;
+    match (batches.pop(), batches.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (Some(last), false) => {
+            batches.push(last);
+            concat_batches(&schema, &batches).map_err(broken)
+        }
+        (None, _) => Ok(RecordBatch::new_empty(schema)),
+    }
+}
+
+/// The first `key_parts` columns are the key, the others the payload.
+pub(crate) fn split(batch: &RecordBatch, key_parts: usize) -> Result<Table, PsiError> {
+    let (keys, payload) = batch
+        .columns()
+        .split_at_checked(key_parts)
+        .ok_or(BaseError::ColumnCount {
+            expected: key_parts,
+            found: batch.num_columns(),
+        })?;
+    Ok(Table {
+        keys: keys.to_vec(),
+        payload: payload.to_vec(),
+        rows: batch.num_rows(),
+    })
+}
+
+/// Rows that are decoded as they are read: an Arrow stream that can be consumed once.
+#[pyclass(frozen, module = "xor._core")]
+pub(crate) struct ArrowStream {
+    /// The number of rows; a join may multiply to more than memory holds.
+    #[pyo3(get)]
+    rows: u64,
+    joined: Mutex<Option<Joined>>,
+}
+
+impl ArrowStream {
+    pub(crate) fn new(joined: Joined) -> Self {
+        Self {
+            rows: joined.rows(),
+            joined: Mutex::new(Some(joined)),
+        }
+    }
+}
+
+#[pymethods]
+impl ArrowStream {
+    /// The Arrow PyCapsule interface.
+    #[pyo3(signature = (requested_schema = None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<Bound<'py, PyCapsule>>,
+    ) -> PyArrowResult<Bound<'py, PyCapsule>> {
+        let joined = self
+            .joined
+            .lock()
+            .map(|mut joined| joined.take())
+            .unwrap_or_default();
+        let joined = joined.ok_or_else(|| {
+            crate::errors::raise(py, "usage.stream-consumed", "this stream was already read", None)
+        })?;
+        let field = Arc::new(Field::new_struct("", joined.schema().fields().clone(), false));
+        let batches = joined.map(|batch| {
+            let batch = batch.map_err(|error| ArrowError::ExternalError(Box::new(error)))?;
+            Ok(Arc::new(StructArray::from(batch)) as ArrayRef)
+        });
+        to_stream_pycapsule(py, Box::new(ArrayIterator::new(batches, field)), requested_schema)
+    }
+}

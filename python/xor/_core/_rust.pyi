@@ -1,0 +1,190 @@
+"""The border to Rust: whole steps of a plan.
+
+Every call releases the interpreter's lock. `progress` is called as `progress(step, done, total)` with
+padded bounds only; whatever it raises, Ctrl-C included, cancels the step and is raised to the caller.
+"""
+
+from collections.abc import Callable
+from typing import Literal, Protocol, TypedDict, final
+
+__all__ = [
+    "ArrowStream",
+    "job_key",
+    "open_release",
+    "open_sealed",
+    "release_table",
+    "restrict_filesystem",
+    "run_locally",
+    "seal_public_key",
+    "sealed_join",
+]
+
+class ArrowStreamExportable(Protocol):
+    """Any table that speaks the Arrow PyCapsule interface: pyarrow, pandas, polars, DuckDB."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+class StepReport(TypedDict):
+    """One timed part of a step."""
+
+    step: str
+    seconds: float
+    sent_bytes: int
+
+class SealReport(TypedDict):
+    """What a worker may report about a stream: nothing in it depends on what matched.
+
+    `header` and `sha256` (hex) belong into the manifest that the machine signs. `sent_bytes`,
+    `received_bytes` and `rounds` count the channel to the peer, frame headers included, before TLS.
+    """
+
+    attempt: str
+    header: bytes
+    sha256: str
+    bytes: int
+    sent_bytes: int
+    received_bytes: int
+    rounds: int
+    steps: list[StepReport]
+
+class Transcript(TypedDict):
+    """Sizes of both players, the left side's first; empty lists for the twin of the whole join."""
+
+    frames: list[list[int]]
+    stream_bytes: list[int]
+    sent_bytes: list[int]
+    rounds: list[int]
+
+type Progress = Callable[[str, int, int], object]
+
+@final
+class ArrowStream:
+    """Rows that are decoded as they are read; can be consumed once."""
+
+    @property
+    def rows(self) -> int:
+        """The number of rows, known before any is decoded."""
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The Arrow PyCapsule interface; UsageError when the stream was read before."""
+
+def sealed_join(
+    spec: bytes,
+    side: int,
+    table: ArrowStreamExportable,
+    socket_fd: int,
+    is_listener: bool,
+    tls_private_key: bytes,
+    peer_public_key: bytes,
+    out_path: str,
+    progress: Progress,
+    stall_timeout_s: float,
+) -> SealReport:
+    """Run one player's side of a sealed join and write its ciphertext to `out_path`.
+
+    Args:
+        spec: public parameters as JSON; both machines and the recipients derive the same bytes.
+        side: 0 hosts the left input, 1 the right.
+        table: the parts of the key, as many as `spec` names, then this side's payload columns.
+        socket_fd: a connected TCP socket. It is duplicated: the caller keeps and closes its own.
+        is_listener: whether this side accepted the connection; exactly one side did.
+        tls_private_key: the 32-byte seed of this job's key, see `job_key`.
+        peer_public_key: the one key that the peer must hold.
+        out_path: is replaced, readable by this user only, and absent after a failure.
+        stall_timeout_s: how long the peer may stay silent.
+
+    Units: s, bytes.
+
+    Raises:
+        ResourceError: the table is above its declared bound, found before the peer is contacted; the disk
+            is full.
+        SchemaError: a column is not as declared.
+        PeerError: the peer stalls or is gone.
+        ProtocolAbort: the peer is not who it should be, or one of its messages fails a check.
+
+    Discloses:
+        To the peer, bounds only. To the recipients, the result and what docs/protocols/sealed-join.md lists.
+
+    Security:
+        A malicious peer can change its own input only. Each call is a new attempt with new randomness.
+
+    Cost:
+        Formulas in docs/protocols/sealed-join.md; bytes and rounds follow from `spec` alone.
+
+    Source:
+        docs/protocols/sealed-join.md; RFC 9497 (OPRF), RFC 9180 (seal), RFC 8446 and RFC 7250 (channel).
+    """
+
+def release_table(
+    spec: bytes, table: ArrowStreamExportable, out_path: str, progress: Progress
+) -> SealReport:
+    """Seal a plaintext table to the recipients: exactly the bound of rows, in random order.
+
+    Raises:
+        ResourceError: the table is above its declared bound, or the disk is full.
+        SchemaError: a column is not as declared.
+
+    Discloses:
+        To the recipients, all rows and the bound; to whoever stores the stream, the bound.
+
+    Security:
+        Outer seal as in `sealed_join`, with a random attempt.
+
+    Cost:
+        One stream of bound · (1 + largest row) bytes and 16 per MiB; no peer.
+
+    Source:
+        docs/protocols/sealed-join.md, section "Release".
+    """
+
+def open_sealed(
+    spec: bytes, streams: list[tuple[bytes, str, str]], seal_private: bytes, progress: Progress
+) -> ArrowStream:
+    """Open a sealed join as one of its recipients.
+
+    Args:
+        spec: as the players had it.
+        streams: (header, SHA-256 in hex, path), the left side's first, from manifests whose signatures
+            were verified.
+        seal_private: the 32-byte seed of the recipient's seal key.
+
+    Returns:
+        All left payload columns, then all right ones (semi: left only), named as in `spec`.
+
+    Raises:
+        ProtocolAbort: a stream is not the one that was signed, or a player broke the protocol. Tell no
+            player: such an error answers a question about one key.
+
+    Security:
+        Both streams are complete and verified before anything is opened.
+    """
+
+def open_release(
+    spec: bytes, stream: tuple[bytes, str, str], seal_private: bytes, progress: Progress
+) -> ArrowStream:
+    """Open a release as one of its recipients; arguments and errors as in `open_sealed`."""
+
+def job_key() -> tuple[bytes, bytes]:
+    """Return a fresh Ed25519 seed and its public key, for the TLS of one job."""
+
+def seal_public_key(seed: bytes) -> bytes:
+    """Return the X-Wing public key (1216 bytes) of a 32-byte seed that a recipient keeps."""
+
+def restrict_filesystem(read: list[str], write: list[str]) -> Literal["enforced", "partial", "unsupported"]:
+    """Confine this thread, and all that it starts later, to the named paths, for good (Landlock).
+
+    Beneath `read` files can be read and executed, beneath `write` also written. Paths that do not exist
+    are left out. Call it before any other thread starts: older kernels confine the calling thread only.
+    """
+
+def run_locally(
+    spec: bytes,
+    tables: tuple[ArrowStreamExportable, ArrowStreamExportable],
+    oprf: Literal["dh", "ideal", "twin"],
+) -> tuple[ArrowStream, Transcript]:
+    """Run both players in this process and open the result for a recipient that exists only here.
+
+    `ideal` replaces the OPRF, `twin` the whole join, by a trusted party.
+
+    Security:
+        None between the players: for tests and simulations.
+    """
