@@ -1,0 +1,125 @@
+"""What the judge answers, and how a person reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from xor.errors import PolicyDenied
+from xor.model.disclosure import Disclosure
+from xor.policy.grant import Grant, grant_text, merge
+from xor.policy.tree import words
+
+DENIED = "policy.denied"
+MAX_VIOLATIONS = 100
+MAX_GRANT = 4000
+"""Characters; a longer grant is no small one, and is left to `Decision.grants`."""
+
+
+class Approved(NamedTuple):
+    """Under which policy a machine approves."""
+
+    dataset: str
+    owner: str
+    policy_version: int
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One reason to refuse.
+
+    Args:
+        reason: what would happen and what is allowed instead.
+        code: `policy.denied` where a clause denies, else what is wrong with the plan.
+        clause: the word of the clause, if one decided.
+        disclosure: what would be disclosed, if that is the reason.
+        grant: the least addition to the policy of `dataset` that would allow it; None if no grant can.
+        remedy: what the analyst can do instead.
+    """
+
+    reason: str
+    code: str = DENIED
+    dataset: str | None = None
+    owner: str | None = None
+    clause: str | None = None
+    disclosure: Disclosure | None = None
+    grant: Grant | None = None
+    remedy: str | None = None
+
+    @property
+    def node(self) -> int | None:
+        return self.disclosure.node if self.disclosure else None
+
+    @property
+    def where(self) -> str:
+        """`step 4 (sealed join of player-0 and player-1)`; empty if it is about the whole plan."""
+        if self.disclosure is None:
+            return ""
+        return f"step {self.disclosure.node} ({self.disclosure.where or self.disclosure.subject.value})"
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}." if self.where else f"{self.reason}."
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The judge's answer about one plan.
+
+    Args:
+        plan: hash of the plan that was judged.
+        guesses: (dataset, amount) to spend durably before the run.
+        approved: the policies under which the plan is allowed.
+    """
+
+    plan: str
+    violations: tuple[Violation, ...]
+    guesses: tuple[tuple[str, int], ...] = ()
+    approved: tuple[Approved, ...] = ()
+
+    @property
+    def is_allowed(self) -> bool:
+        return not self.violations
+
+    @property
+    def grants(self) -> Mapping[str, str]:
+        """For each dataset the smallest grant, as policy text; merged by `policy.parse.with_grant`."""
+        merged: dict[str, Grant] = {}
+        for each in self.violations:
+            if each.dataset is not None and each.grant is not None:
+                merged[each.dataset] = merge(merged.get(each.dataset, {}), each.grant)
+        return {dataset: grant_text(grant) for dataset, grant in merged.items()}
+
+    @property
+    def grant(self) -> str | None:
+        """All grants in one text; a comment names the dataset where there are several."""
+        if not self.grants or any(each.grant is None for each in self.violations):
+            return None
+        if len(self.grants) == 1:
+            return next(iter(self.grants.values()))
+        return "".join(f"\n# in the policy of {dataset}:\n{text}" for dataset, text in self.grants.items())
+
+    def to_error(self, player: str | None = None) -> PolicyDenied:
+        """The refusal as an error that helps: who refuses which plan where, why, and what would allow it."""
+        first = self.violations[: MAX_VIOLATIONS - 1]
+        texts = [str(each) for each in first]
+        if len(self.violations) > len(first):
+            texts.append(f"… and {len(self.violations) - len(first)} more.")
+        grant = self.grant
+        codes = {each.code for each in self.violations}
+        return PolicyDenied(
+            self._headline(),
+            code=codes.pop() if len(codes) == 1 else DENIED,
+            violations=tuple(dict.fromkeys(texts)),
+            grant=grant if grant and len(grant) <= MAX_GRANT else None,
+            hint="; and ".join(dict.fromkeys(each.remedy for each in self.violations if each.remedy)) or None,
+            job_id=self.plan,
+            player=player,
+        )
+
+    def _headline(self) -> str:
+        owners = sorted({each.owner for each in self.violations if each.owner})
+        places = {each.where for each in self.violations}
+        at = f" at {places.pop()}" if len(places) == 1 and "" not in places else ""
+        who = words(owners) if owners else "the network"
+        return f"{who} refuse{'s' if len(owners) < 2 else ''} plan {self.plan[:4]}…{at}."
