@@ -87,15 +87,30 @@ impl TlsChannel {
     /// Waits until everything is sent and tells the peer that nothing follows.
     ///
     /// # Errors
-    /// `Stalled` when the peer does not read; `Io` or `Truncated` when it is gone.
+    /// `Stalled` when the peer does not read; `Io` or `Truncated` when it is gone, unless it had
+    /// ended the channel in order: then it has all it wanted.
     pub fn close(mut self) -> Result<(), ChannelError> {
         if self.is_broken {
             return Err(ChannelError::Closed);
         }
+        match self.finish() {
+            Err(ChannelError::Truncated) if self.has_peer_closed() => Ok(()),
+            result => result,
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), ChannelError> {
         self.connection.send_close_notify();
         self.post()?;
         self.outbox.flush(self.stall_timeout)?;
         self.stream.shutdown(Shutdown::Write).map_err(from_io)
+    }
+
+    /// Whether the peer's close_notify is here and nothing before it.
+    fn has_peer_closed(&mut self) -> bool {
+        // What was read counts, also when the socket is gone by now.
+        let _ = self.pull(Instant::now() + SHORTEST_WAIT);
+        matches!(self.connection.reader().read(&mut [0]), Ok(0))
     }
 
     fn send_frame(&mut self, frame: &[u8]) -> Result<(), ChannelError> {
@@ -162,6 +177,17 @@ impl TlsChannel {
         posted
     }
 
+    /// A peer that refuses this side says so in an alert that may lie unread behind the cut.
+    fn explain(&mut self, error: ChannelError) -> ChannelError {
+        if !matches!(error, ChannelError::Truncated) {
+            return error;
+        }
+        match self.pull(Instant::now() + SHORTEST_WAIT) {
+            Err(reason @ (ChannelError::RefusedByPeer | ChannelError::Tls(_))) => reason,
+            _ => error,
+        }
+    }
+
     fn mark<T>(&mut self, result: Result<T, ChannelError>) -> Result<T, ChannelError> {
         self.is_broken |= result.is_err();
         result
@@ -179,7 +205,7 @@ impl Channel for TlsChannel {
         if self.is_broken {
             return Err(ChannelError::Closed);
         }
-        let sent = self.send_frame(frame);
+        let sent = self.send_frame(frame).map_err(|error| self.explain(error));
         self.mark(sent)?;
         self.meter.record_send(frame.len());
         Ok(())

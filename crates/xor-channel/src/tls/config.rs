@@ -16,6 +16,7 @@ use rustls::{
     CertificateError, ClientConfig, ClientConnection, Connection, DigitallySignedStruct, DistinguishedName,
     Error, PeerIncompatible, ServerConfig, ServerConnection, SignatureScheme,
 };
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::ChannelError;
 
@@ -38,7 +39,8 @@ pub enum Role {
     Listener,
 }
 
-/// This side's job key and the one key that the peer must hold.
+/// This side's job key and the one key that the peer must hold. Wiped when dropped, never printed.
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Keys {
     /// The Ed25519 seed of RFC 8032.
     pub own_seed: [u8; 32],
@@ -116,8 +118,10 @@ fn listener_config(keys: &Keys) -> Result<ServerConfig, ChannelError> {
 }
 
 pub(super) fn certified_key(seed: &[u8; 32]) -> Result<CertifiedKey, ChannelError> {
-    let pkcs8 = PrivatePkcs8KeyDer::from([PKCS8_PREFIX.as_slice(), seed].concat());
-    let key = sign::any_eddsa_type(&pkcs8).map_err(|_| ChannelError::OwnKey)?;
+    let mut pkcs8 = PrivatePkcs8KeyDer::from([PKCS8_PREFIX.as_slice(), seed].concat());
+    let key = sign::any_eddsa_type(&pkcs8).map_err(|_| ChannelError::OwnKey);
+    pkcs8.zeroize();
+    let key = key?;
     Ok(CertifiedKey::new(
         vec![CertificateDer::from(spki(&public_key(seed)?))],
         key,

@@ -352,6 +352,20 @@ fn an_end_and_an_abort_differ() {
 }
 
 #[test]
+fn the_second_to_end_finds_nothing_wrong() {
+    let (mut one, mut other) = channels(PATIENT);
+    one.send(b"last").unwrap();
+    one.close().unwrap();
+    assert_eq!(other.receive(4).unwrap(), b"last");
+    other.close().unwrap();
+
+    let (one, mut other) = channels(PATIENT);
+    drop(one);
+    while other.send(&[0; 1000]).is_ok() {}
+    assert!(matches!(other.close(), Err(ChannelError::Closed)));
+}
+
+#[test]
 fn an_end_inside_a_frame_is_a_cut() {
     let (mut one, mut other) = channels(PATIENT);
     one.connection.writer().write_all(&[9, 0, 0, 0, 1, 2, 3]).unwrap();

@@ -18,8 +18,9 @@ use super::{Input, OnProgress, Oprf, OprfError, Output, Outputs, Progress, Side,
 /// while the next one is evaluated.
 pub const MAX_BATCH: usize = 1 << 14;
 
-/// The largest bound: beyond it another back end is the right one, and memory stays below 4 GiB.
-pub const MAX_BOUND: usize = 1 << 24;
+/// The largest bound. Both players may have sent all elements, 64 MiB, before either reads, which a
+/// channel queues; and far below, at some minutes, another back end is the right one.
+pub const MAX_BOUND: usize = 1 << 21;
 
 /// What one core works on at once: long enough to share one inversion among its encodings.
 const CHUNK: usize = 256;
@@ -146,15 +147,14 @@ impl Run<'_> {
         // 1. The key is out before anything of the peer is read, so it cannot depend on its elements.
         self.channel.send(self.key.public())?;
         // 2. Own inputs and fillers, blinded.
-        let request = self.send_blinded(pad(inputs, sizes.own)?)?;
+        let mut request = self.send_blinded(pad(inputs, sizes.own)?)?;
         // 3. The peer's key and elements.
         let peer_key = self.receive_public_key()?;
         let elements = self.receive_blinded(sizes.peer)?;
         // 4. Serve the peer.
         self.send_evaluated(&elements)?;
         // 5. Verify, unblind, and forget the fillers.
-        let Request { of_own_key, .. } = &request;
-        let mut of_own_key = of_own_key.clone();
+        let mut of_own_key = std::mem::take(&mut request.of_own_key);
         let mut of_peer_key = self.receive_evaluated(&peer_key, request)?;
         wipe_beyond(&mut of_own_key, inputs.len());
         wipe_beyond(&mut of_peer_key, inputs.len());

@@ -113,12 +113,10 @@ pub fn finalize<I: AsRef<[u8]>>(
     evaluated: &[Element],
 ) -> Vec<[u8; HASH_BYTES]> {
     Scalar::invert_batch_alloc(blinds);
-    let issued = multiply_and_encode(evaluated.iter().map(|e| &e.point).zip(blinds.iter().copied()));
-    inputs
-        .iter()
-        .zip(&issued)
-        .map(|(input, element)| output_hash(input.as_ref(), element))
-        .collect()
+    let issued = Zeroizing::new(multiply_and_encode(
+        evaluated.iter().map(|e| &e.point).zip(blinds.iter().copied()),
+    ));
+    output_hashes(inputs, &issued)
 }
 
 /// Evaluate, section 3.3.1: the function under one's own key.
@@ -127,12 +125,10 @@ pub fn evaluate<I: AsRef<[u8]>>(
     inputs: &[I],
     input_elements: &[RistrettoPoint],
 ) -> Vec<[u8; HASH_BYTES]> {
-    let issued = multiply_and_encode(input_elements.iter().map(|point| (point, key.secret)));
-    inputs
-        .iter()
-        .zip(&issued)
-        .map(|(input, element)| output_hash(input.as_ref(), element))
-        .collect()
+    let issued = Zeroizing::new(multiply_and_encode(
+        input_elements.iter().map(|point| (point, key.secret)),
+    ));
+    output_hashes(inputs, &issued)
 }
 
 /// GenerateProof, section 2.2.1, over one batch: C[i] and D[i] = skS · C[i].
@@ -280,6 +276,14 @@ fn expand_message_xmd(message: &[&[u8]], dst: &[u8]) -> [u8; HASH_BYTES] {
         .into()
 }
 
+fn output_hashes<I: AsRef<[u8]>>(inputs: &[I], issued: &[Encoded]) -> Vec<[u8; HASH_BYTES]> {
+    inputs
+        .iter()
+        .zip(issued)
+        .map(|(input, element)| output_hash(input.as_ref(), element))
+        .collect()
+}
+
 /// The hash that ends Finalize and Evaluate.
 fn output_hash(input: &[u8], issued: &Encoded) -> [u8; HASH_BYTES] {
     Sha512::new()
@@ -294,8 +298,9 @@ fn output_hash(input: &[u8], issued: &Encoded) -> [u8; HASH_BYTES] {
 
 /// Multiplies and encodes. Halves the scalars first because the shared inversion doubles.
 fn multiply_and_encode<'a>(terms: impl Iterator<Item = (&'a RistrettoPoint, Scalar)>) -> Vec<Encoded> {
-    let halves: Vec<RistrettoPoint> = terms.map(|(point, scalar)| point * scalar.div_by_2()).collect();
-    RistrettoPoint::double_and_compress_batch(&halves)
+    let halves = terms.map(|(point, scalar)| point * scalar.div_by_2());
+    let halves: Zeroizing<Vec<RistrettoPoint>> = Zeroizing::new(halves.collect());
+    RistrettoPoint::double_and_compress_batch(halves.iter())
         .into_iter()
         .map(|c| c.to_bytes())
         .collect()

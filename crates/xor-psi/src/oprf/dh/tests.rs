@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::collections::HashSet;
+use std::net::{TcpListener, TcpStream};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use xor_channel::fault::{Fault, Faulty};
 use xor_channel::memory::{pair, pair_with_timeout};
+use xor_channel::tls::{Keys, Role, TlsChannel, public_key};
 use xor_channel::{ChannelError, Meter};
 
 use super::*;
@@ -186,6 +188,50 @@ proptest! {
         let (result, _) = run(DhOprf { batch: 4 }, Side::Left, &[], Sizes { own, peer }, to_right);
         prop_assert!(result.is_err());
     }
+}
+
+/// Both players over TLS and loopback, as two machines run it: neither waits for the other to read.
+#[test]
+fn two_machines_exchange_over_tls() {
+    let (left_seed, right_seed) = ([1; 32], [2; 32]);
+    let keys = |own_seed: [u8; 32], peer: [u8; 32]| Keys {
+        own_seed,
+        expected_peer: public_key(&peer).unwrap(),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (left, right) = (inputs(0..900), inputs(500..1200));
+    let patience = Duration::from_secs(60);
+    let (one, other) = thread::scope(|scope| {
+        let right_player = scope.spawn(|| {
+            let stream = listener.accept().unwrap().0;
+            let mut channel =
+                TlsChannel::handshake(stream, Role::Listener, &keys(right_seed, left_seed), patience)
+                    .unwrap();
+            let sizes = Sizes { own: 800, peer: 1000 };
+            let outputs = DhOprf { batch: 256 }
+                .exchange(Side::Right, &right, sizes, &mut channel, &mut |_| {
+                    ControlFlow::Continue(())
+                })
+                .unwrap();
+            channel.close().unwrap();
+            outputs
+        });
+        let stream = TcpStream::connect(address).unwrap();
+        let mut channel =
+            TlsChannel::handshake(stream, Role::Dialer, &keys(left_seed, right_seed), patience).unwrap();
+        let sizes = Sizes { own: 1000, peer: 800 };
+        let outputs = DhOprf { batch: 256 }
+            .exchange(Side::Left, &left, sizes, &mut channel, &mut |_| {
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert_eq!(channel.meter().sent_bytes, DhOprf { batch: 256 }.cost(sizes));
+        channel.close().unwrap();
+        (outputs, right_player.join().unwrap())
+    });
+    assert_eq!(one.of_own_key[500..], other.of_peer_key[..400]);
+    assert_eq!(one.of_peer_key[500..], other.of_own_key[..400]);
 }
 
 /// Keeps what was sent and never answers.
