@@ -21,6 +21,7 @@ LONG_ROW: Final = 2**14 - SECRET_BYTES
 """From this row length on, the length of a group takes more than two bytes."""
 
 FRAME_BYTES: Final = 4
+HELLO_BYTES: Final = 76
 ELEMENT_BYTES: Final = 32
 PROOF_BYTES: Final = 64
 DLEQ_BATCH: Final = 2**14
@@ -33,7 +34,7 @@ class StreamCost:
     """One player's part in one sealed step.
 
     Units: bytes. `stream_bytes` go to the recipients through the service, `sent_bytes` to the peer (frames
-    of the OPRF before TLS).
+    of the channel, before TLS).
 
     Args:
         rows: padded bound of the player's rows.
@@ -52,6 +53,11 @@ def costs(part: Part) -> tuple[StreamCost, ...]:
         StreamCost(player, bounds[side], stream_bytes(part, side), _sent_bytes(bounds, side))
         for side, player in enumerate(part.players)
     )
+
+
+def rounds(part: Part) -> int:
+    """Changes from receiving to sending at each player: after the hello, and to serve the peer's keys."""
+    return 2 if isinstance(part.placement, Sealed) else 0
 
 
 def stream_bytes(part: Part, side: int) -> int:
@@ -108,9 +114,10 @@ def preserved_sides(kind: JoinKind) -> tuple[int, ...]:
 
 
 def _sent_bytes(bounds: tuple[int, ...], side: int) -> int:
-    """Frames of the OPRF (dh) from one player to the other.
+    """Frames from one player to the other: the hello, then the OPRF (dh).
 
-    Source: a key, own blinded elements, the peer's elements evaluated with one proof for each batch.
+    Source: docs/protocols/sealed-join.md: a key, own blinded elements, the peer's elements evaluated
+    with one proof for each batch.
     """
     if len(bounds) < 2:
         return 0
@@ -118,7 +125,7 @@ def _sent_bytes(bounds: tuple[int, ...], side: int) -> int:
     batches, peer_batches = -(-own // DLEQ_BATCH), -(-peer // DLEQ_BATCH)
     blinded = ELEMENT_BYTES * own + FRAME_BYTES * batches
     evaluated = ELEMENT_BYTES * peer + (FRAME_BYTES + PROOF_BYTES) * peer_batches
-    return FRAME_BYTES + ELEMENT_BYTES + blinded + evaluated
+    return 2 * FRAME_BYTES + HELLO_BYTES + ELEMENT_BYTES + blinded + evaluated
 
 
 def _longest(field: Field) -> int:

@@ -243,7 +243,7 @@ def comparable(left: DataType, right: DataType) -> None:
     raise SchemaError(
         f"{left} and {right} cannot be compared exactly",
         code="schema.type-mismatch",
-        hint="compare values of one kind: dates with dates, aware with aware timestamps, numbers with numbers.",
+        hint="compare values of one kind: dates with dates, numbers with numbers, aware with aware times.",
     )
 
 

@@ -1,0 +1,78 @@
+"""The statement of a plan as HTML: nested boxes for the steps, one list per party. No external assets."""
+
+from collections.abc import Iterable
+from html import escape
+
+from xor.plan.statement import UNPROTECTED, Cost, Learner, Statement, Step
+
+_BOX = "border:1px solid {edge};border-left:4px solid {edge};border-radius:6px;padding:6px 10px;margin:6px 0"
+_EDGES = {"plaintext": "#3b82c4", "private": "#7a4fbf", "opened": "#3a9a6b"}
+_DIM = "opacity:.7;font-size:.9em"
+_ALARM = "color:#b3261e;font-weight:600"
+
+
+def render_html(statement: Statement) -> str:
+    """The statement as one HTML element; everything in it is escaped."""
+    steps = {step.number: step for step in statement.steps}
+    title = f"Plan of {escape(statement.analyst)} in network {escape(statement.network)}"
+    return "".join(
+        [
+            '<div style="font-family:system-ui,sans-serif;max-width:60em;line-height:1.45">',
+            f"<h3>{title}</h3>",
+            f"<p>Result sealed to {escape(', '.join(statement.recipients))}.</p>",
+            f'<p style="{_ALARM}">{UNPROTECTED}: a clean room of this plan is simulated</p>'
+            * statement.is_unprotected,
+            _step(steps[statement.steps[-1].number], steps),
+            "<h4>Who learns what</h4>",
+            *(_learner(each) for each in statement.learners),
+            "<h4>Cost</h4>",
+            _costs(statement.costs),
+            _violations(statement.violations),
+            "</div>",
+        ]
+    )
+
+
+def _step(step: Step, steps: dict[int, Step]) -> str:
+    details = "".join(
+        f'<div style="{_DIM}">{escape(each)}</div>' for each in (*step.details, step.protection)
+    )
+    inputs = "".join(_step(steps[each], steps) for each in step.inputs)
+    look = _ALARM if UNPROTECTED in step.where else _DIM
+    where = f'<span style="float:right;{look}">{escape(step.where)}</span>'
+    box = _BOX.format(edge=_EDGES[_look(step)])
+    return f'<div style="{box}">{where}<b>{step.number}</b> {escape(step.what)}{details}{inputs}</div>'
+
+
+def _look(step: Step) -> str:
+    if step.what.startswith("private"):
+        return "private"
+    return "opened" if step.where.endswith("after opening") else "plaintext"
+
+
+def _learner(learner: Learner) -> str:
+    zone = f' <span style="{_DIM}">{escape(learner.zone)}</span>' if learner.zone else ""
+    facts = "".join(
+        f"<li>step {number}: {escape(sentence)}</li>"
+        for number, sentences in learner.learns
+        for sentence in sentences
+    )
+    party = f"<summary><b>{escape(str(learner.party))}</b>{zone}</summary>"
+    return f"<details open>{party}<ul>{facts}</ul></details>"
+
+
+def _costs(costs: Iterable[Cost]) -> str:
+    rows = "".join(
+        f"<tr><td>{cost.step}</td><td>{escape(stream.player)}</td><td>{stream.rows:,}</td>"
+        f"<td>{stream.stream_bytes:,}</td><td>{stream.sent_bytes:,}</td><td>{cost.rounds}</td></tr>"
+        for cost in costs
+        for stream in cost.streams
+    )
+    names = ("step", "player", "rows", "bytes to recipients", "bytes to peer", "rounds")
+    head = "".join(f"<th>{name}</th>" for name in names)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _violations(violations: Iterable[str]) -> str:
+    items = "".join(f"<li>{escape(each)}</li>" for each in violations)
+    return f'<h4 style="{_ALARM}">Refused by policy</h4><ul>{items}</ul>' if items else ""

@@ -1,0 +1,148 @@
+"""The statement of a placed plan: its steps, who learns what and what it costs, as sentences.
+
+`explain` writes it as text, `explain_html` as a picture; neither adds a fact. What is learned comes from
+`disclosures()` alone, the very ones that are judged.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from xor.model.agreement import Agreement
+from xor.model.disclosure import Disclosure, Party, Role, Subject
+from xor.plan.cost import StreamCost, costs, rounds
+from xor.plan.disclosures import SIMULATED, disclosures
+from xor.plan.phrases import condition_text, sentence
+from xor.plan.placed import Opened, PlacedPlan, Plaintext, Sealed
+from xor.plan.relations import Concat, Filter, Join, Project, Relation, Scan
+
+UNPROTECTED = "NO HARDWARE PROTECTION"
+
+_RANK = {Role.ANALYST: 0, Role.PLAYER: 1, Role.SERVICE: 2}
+_ORDER = {subject: position for position, subject in enumerate(Subject)}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step in words. `inputs` are numbers of steps."""
+
+    number: int
+    what: str
+    details: tuple[str, ...]
+    where: str
+    protection: str
+    inputs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """A party, its zone and what it learns: (number of the step, sentences)."""
+
+    party: Party
+    zone: str
+    learns: tuple[tuple[int, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one sealed step costs. `rounds` is 0 where nothing is exchanged between players."""
+
+    step: int
+    streams: tuple[StreamCost, ...]
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    network: str
+    analyst: str
+    recipients: tuple[str, ...]
+    policies: tuple[tuple[str, int], ...]
+    steps: tuple[Step, ...]
+    learners: tuple[Learner, ...]
+    costs: tuple[Cost, ...]
+    violations: tuple[str, ...]
+    is_unprotected: bool
+
+
+def state(plan: PlacedPlan, agreement: Agreement, violations: Sequence[str] = ()) -> Statement:
+    """The statement of a plan; `violations` are those that a judge found, if one was asked."""
+    learned = disclosures(plan, agreement)
+    return Statement(
+        network=plan.network,
+        analyst=plan.analyst,
+        recipients=plan.recipients,
+        policies=plan.policies,
+        steps=tuple(_step(plan, index, agreement) for index in range(len(plan.nodes))),
+        learners=_learners(learned, agreement),
+        costs=tuple(Cost(part.node, costs(part), rounds(part)) for part in plan.parts),
+        violations=tuple(violations),
+        is_unprotected=any(each.subject is Subject.PROTECTION and each.form == SIMULATED for each in learned),
+    )
+
+
+def _step(plan: PlacedPlan, index: int, agreement: Agreement) -> Step:
+    node, inputs = plan.nodes[index], plan.inputs_of[index]
+    what, details = _describe(node, inputs)
+    match plan.placements[index]:
+        case Plaintext(at):
+            where = f"{at}, {_zone(at, agreement)}"
+            protection = "plaintext in this zone"
+            if any(part.node == index for part in plan.parts):
+                protection += f", then sealed to {', '.join(plan.recipients)}"
+        case Sealed((left, right), opener):
+            where = f"{left} with {right}"
+            tried = (left, right)[opener]
+            protection = f"sealed, {plan.adversary}, OPRF {plan.oprf}; recipients try the keys of {tried}"
+            what = f"private {what}"
+        case Opened():
+            where = f"{', '.join(plan.recipients)}, after opening"
+            protection = "names and order only"
+    return Step(index, what, details, where, protection, inputs)
+
+
+def _describe(node: Relation, inputs: tuple[int, ...]) -> tuple[str, tuple[str, ...]]:
+    bound = f"at most {node.rows:,} rows"
+    match node:
+        case Scan(dataset):
+            return f"{dataset.name}", (f"of {dataset.owner}, {bound}",)
+        case Project(_, columns):
+            names = ", ".join(new if new == old else f"{old} as {new}" for new, old in columns)
+            return f"select from {inputs[0]}", (names,)
+        case Filter(_, predicate):
+            return f"filter {inputs[0]}", (f"where {condition_text(predicate)}",)
+        case Join(keys=keys, kind=kind):
+            on = " and ".join(f"{left} = {right}" for left, right in keys)
+            details = (f"on {on}", f"gives {', '.join(node.schema.names)}", bound)
+            return f"{kind.value} join of {inputs[0]} and {inputs[1]}", details
+        case Concat():
+            return f"concat of {', '.join(map(str, inputs))}", (bound,)
+        case _:
+            raise TypeError(type(node).__name__)
+
+
+def _learners(learned: Iterable[Disclosure], agreement: Agreement) -> tuple[Learner, ...]:
+    by_party = sorted(learned, key=lambda each: (_RANK[each.to.role], each.to.name, each.node, *_alike(each)))
+    return tuple(
+        Learner(party, _zone(party.name, agreement) if party.role is Role.PLAYER else "", _facts(list(facts)))
+        for party, facts in groupby(by_party, key=lambda each: each.to)
+    )
+
+
+def _facts(facts: list[Disclosure]) -> tuple[tuple[int, tuple[str, ...]], ...]:
+    told = []
+    for number, of_step in groupby(facts, key=lambda each: each.node):
+        sentences = [sentence(list(alike)) for _, alike in groupby(of_step, key=_alike)]
+        told.append((number, tuple(sentences)))
+    return tuple(told)
+
+
+def _alike(each: Disclosure) -> tuple[int, str, int, str, tuple[tuple[str, str], ...]]:
+    """Facts that one sentence states: they differ in the dataset only, and have no columns."""
+    return _ORDER[each.subject], each.form, each.amount, each.dataset if each.columns else "", each.against
+
+
+def _zone(player: str, agreement: Agreement) -> str:
+    member = agreement.player(player)
+    zone = f"premises of {member.owner}" if member.owner else member.zone
+    return f"{zone}, {UNPROTECTED}" if member.is_simulated else zone
