@@ -1,0 +1,66 @@
+"""What the judge says of a plan before anything runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from xor.dataframe import render
+from xor.model.agreement import Agreement
+from xor.plan.placed import PlacedPlan
+from xor.policy.decision import Decision
+from xor.policy.document import Policy
+from xor.policy.judge import judge
+from xor.policy.parse import in_force
+
+
+@dataclass(frozen=True)
+class Check:
+    """Whether the owners' policies, as the service shows them, allow a plan. True if they do.
+
+    Every machine judges again, with the policy in force there and the guesses spent there.
+    """
+
+    decision: Decision
+
+    @property
+    def is_allowed(self) -> bool:
+        return self.decision.is_allowed
+
+    @property
+    def violations(self) -> tuple[str, ...]:
+        """Every reason to refuse: step, disclosure and clause."""
+        return tuple(str(each) for each in self.decision.violations)
+
+    @property
+    def grant(self) -> str | None:
+        """The smallest addition to the policies that would allow the plan, in their words."""
+        return self.decision.grant
+
+    def __bool__(self) -> bool:
+        return self.is_allowed
+
+    def require(self) -> None:
+        """Raises PolicyDenied unless the plan is allowed."""
+        if not self.is_allowed:
+            raise self.decision.to_error()
+
+    def __repr__(self) -> str:
+        return _ALLOWED if self.is_allowed else render.plain(self.decision.to_error())
+
+    def _repr_html_(self) -> str:
+        if self.is_allowed:
+            return f"<p>{_ALLOWED}</p>"
+        grant = [f"smallest grant that would allow it: {self.grant}"] if self.grant else []
+        return render.html_table("not allowed", ("because",), [(each,) for each in self.violations], grant)
+
+
+_ALLOWED = "allowed by the policies that the service shows"
+
+
+def check_plan(plan: PlacedPlan, policies: Mapping[str, Policy], agreement: Agreement, now: int) -> Check:
+    """Judges a placed plan with verified policies.
+
+    Raises:
+        UsageError: a policy uses words that this version does not know.
+    """
+    parsed = {entry.name: in_force(policies[entry.name], entry) for entry in plan.datasets}
+    return Check(judge(plan, parsed, agreement, {}, now))
