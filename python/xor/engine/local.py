@@ -1,0 +1,153 @@
+"""Plaintext relations, computed at one player: datasets in, one Arrow table out."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from xor.engine.arrow import arrow_type, for_duckdb
+from xor.engine.bounds import check_bounds
+from xor.engine.compile import compile_query
+from xor.engine.duck import DEFAULT_LIMITS, Limits, locked, out_of_memory
+from xor.engine.sources import Source, read
+from xor.errors import InternalError, PlanError, ResourceError
+from xor.model.dataset import DatasetEntry
+from xor.model.types import DataType, Kind
+from xor.plan.relations import Relation
+
+_BATCH_ROWS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of a local stage, columns named `c0`, `c1`, … Its repr shows no value."""
+
+    arrow: pa.Table
+
+    @property
+    def rows(self) -> int:
+        return int(self.arrow.num_rows)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.arrow.__arrow_c_stream__(requested_schema)
+
+    def __repr__(self) -> str:
+        return f"Table({', '.join(map(str, self.arrow.schema.types))})"
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The rows of a dataset, read once and found to be as declared."""
+
+    entry: DatasetEntry
+    arrow: pa.Table
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.entry.name!r})"
+
+
+Input = Source | Dataset
+"""Where a relation finds a dataset: in its file, or in memory where several relations read it."""
+
+
+def load(source: Source, limits: Limits = DEFAULT_LIMITS) -> Dataset:
+    """Reads a dataset and checks everything that its owner declared.
+
+    Raises:
+        DataError: the file is broken or not as declared. ResourceError: a declared bound is exceeded.
+    """
+    rows = read(source)
+    check_bounds(rows, source.entry, limits)
+    return Dataset(source.entry, rows)
+
+
+def load_all(
+    relations: Iterable[Relation], sources: Mapping[str, Source], limits: Limits = DEFAULT_LIMITS
+) -> dict[str, Dataset]:
+    """Every dataset of some relations, each read and checked once; for `run` and `stage.side_table`."""
+    names = {entry.name for relation in relations for entry in relation.datasets}
+    return {name: load(sources[name], limits) for name in sorted(names)}
+
+
+def run(
+    relation: Relation,
+    inputs: Mapping[str, Input],
+    columns: Sequence[str] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Table:
+    """Computes a relation over the datasets of one player.
+
+    Declared bounds of every dataset are checked first, whether the relation needs them or not.
+
+    Args:
+        inputs: for each dataset of the relation its source, or its rows from `load`.
+        columns: names in the relation's schema, may repeat; None gives all.
+
+    Raises:
+        PlanError: the relation was built on another declaration of a dataset than the one here.
+        DataError, ResourceError: as `load`; ResourceError also if the result needs too much memory.
+    """
+    chosen = relation.schema.names if columns is None else tuple(columns)
+    if not chosen:
+        raise PlanError("a result needs at least one column", code="plan.no-column", hint="select a column.")
+    datasets = [_checked(entry, inputs[entry.name], limits) for entry in relation.datasets]
+    sql = compile_query(relation, chosen, [each.entry.name for each in datasets])
+    with locked(limits) as connection:
+        for index, each in enumerate(datasets):
+            connection.register(f"t{index}", for_duckdb(each.arrow.columns))
+        found = _collect(connection.execute(sql), relation.rows, limits)
+    return Table(_as_declared(found, [relation.schema[name].type for name in chosen]))
+
+
+def _checked(entry: DatasetEntry, found: Input, limits: Limits) -> Dataset:
+    if found.entry != entry:
+        raise PlanError(
+            f"the plan was made for another declaration of dataset '{entry.name}'",
+            code="plan.dataset-differs",
+            hint="fetch the catalogue again and build the frame anew.",
+        )
+    return load(found, limits) if isinstance(found, Source) else found
+
+
+def _collect(result: Any, bound: int, limits: Limits) -> pa.Table:
+    """The result as a table, batch by batch, so that a join that explodes is stopped and not swapped."""
+    reader = result.to_arrow_reader(_BATCH_ROWS)
+    batches: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in _batches(reader):
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows > bound:
+            raise ResourceError(
+                "a local stage gives more rows than the bound of its plan", code="resource.rows"
+            )
+        if limits.memory_bytes is not None and size > limits.memory_bytes:
+            raise out_of_memory()
+        batches.append(batch)
+    return pa.Table.from_batches(batches, schema=reader.schema)
+
+
+def _batches(reader: Any) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from reader
+    except (pa.ArrowException, OSError) as error:
+        # DuckDB fails inside the stream, where its own error classes are lost.
+        if "Out of Memory" in str(error):
+            raise out_of_memory() from None
+        raise InternalError(
+            "the local engine failed while it gave its rows", code="internal.local-engine"
+        ) from None
+
+
+def _as_declared(found: pa.Table, types: Sequence[DataType]) -> pa.Table:
+    columns = []
+    for column, type_ in zip(found.columns, types, strict=True):
+        expected = arrow_type(type_)
+        if type_.kind is Kind.TIMESTAMP and type_.zone:
+            column = column.cast(pa.int64()).cast(expected)
+        if column.type != expected:
+            raise InternalError(
+                f"the local engine gave {column.type} for {type_}", code="internal.local-engine"
+            )
+        columns.append(column)
+    return pa.table(columns, names=found.column_names)

@@ -1,0 +1,10 @@
+"""Data sources: a file as typed columns, exactly as its owner declared them, or a DataError.
+
+One module per format. Each gives `read(source)` (all rows, checked) and `columns_of(...)` for `inspect`.
+"""
+
+from xor.engine.sources.inspection import Inspection, inspect
+from xor.engine.sources.reading import read
+from xor.engine.sources.source import Format, Source
+
+__all__ = ["Format", "Inspection", "Source", "inspect", "read"]

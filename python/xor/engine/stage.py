@@ -1,0 +1,33 @@
+"""The plaintext stage below a part of a plan: the table that one player brings to it."""
+
+from collections.abc import Mapping
+
+from xor.engine.duck import DEFAULT_LIMITS, Limits
+from xor.engine.local import Input, Table, run
+from xor.plan.placed import Part, Sealed, payload_columns
+from xor.plan.relations import Join
+
+
+def side_columns(part: Part, side: int) -> tuple[str, ...]:
+    """The columns that a player brings, in the order of the part's spec: keys, then payload.
+
+    Args:
+        side: 0 left or 1 right in a sealed join; 0 where a single player releases its rows.
+    """
+    if not isinstance(part.placement, Sealed):
+        return part.relation.schema.names
+    join = part.relation
+    assert isinstance(join, Join)  # PlacedPlan has checked it
+    return (*(pair[side] for pair in join.keys), *payload_columns(join)[side])
+
+
+def side_table(part: Part, side: int, inputs: Mapping[str, Input], limits: Limits = DEFAULT_LIMITS) -> Table:
+    """Computes what a player brings to a part of a plan: key columns, then payload columns.
+
+    Args:
+        inputs: for each dataset of this side its source, or its rows from `local.load`.
+
+    Raises:
+        DataError, ResourceError: the data are not as declared; nobody has been contacted yet.
+    """
+    return run(part.source(side), inputs, side_columns(part, side), limits)
