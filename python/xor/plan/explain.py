@@ -73,7 +73,7 @@ def _step(step: Step) -> Iterable[str]:
 
 
 def _learner(learner: Learner) -> Iterable[str]:
-    yield from _wrapped(f"{learner.party}" + (f" ({learner.zone})" if learner.zone else ""), "  ", 4)
+    yield from _wrapped(learner.name + (f" ({learner.zone})" if learner.zone else ""), "  ", 4)
     for number, sentences in learner.learns:
         label = f"step {number}"
         for sentence in sentences:

@@ -57,7 +57,7 @@ def _learner(learner: Learner) -> str:
         for number, sentences in learner.learns
         for sentence in sentences
     )
-    party = f"<summary><b>{escape(str(learner.party))}</b>{zone}</summary>"
+    party = f"<summary><b>{escape(learner.name)}</b>{zone}</summary>"
     return f"<details open>{party}<ul>{facts}</ul></details>"
 
 

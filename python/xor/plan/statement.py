@@ -38,7 +38,7 @@ class Step:
 class Learner:
     """A party, its zone and what it learns: (number of the step, sentences)."""
 
-    party: Party
+    name: str
     zone: str
     learns: tuple[tuple[int, tuple[str, ...]], ...]
 
@@ -124,9 +124,14 @@ def _describe(node: Relation, inputs: tuple[int, ...]) -> tuple[str, tuple[str, 
 def _learners(learned: Iterable[Disclosure], agreement: Agreement) -> tuple[Learner, ...]:
     by_party = sorted(learned, key=lambda each: (_RANK[each.to.role], each.to.name, each.node, *_alike(each)))
     return tuple(
-        Learner(party, _zone(party.name, agreement) if party.role is Role.PLAYER else "", _facts(list(facts)))
+        _learner(party, list(facts), agreement)
         for party, facts in groupby(by_party, key=lambda each: each.to)
     )
+
+
+def _learner(party: Party, facts: list[Disclosure], agreement: Agreement) -> Learner:
+    zone = _zone(party.name, agreement) if party.role is Role.PLAYER else ""
+    return Learner("the service" if party.role is Role.SERVICE else str(party), zone, _facts(facts))
 
 
 def _facts(facts: list[Disclosure]) -> tuple[tuple[int, tuple[str, ...]], ...]:
