@@ -37,12 +37,14 @@ class Verdict:
         reason: denied: what would happen and what the clause allows instead, as a sentence.
         grant: denied: the least that, added to the policy, would allow it; None if no grant can.
         remedy: denied: what the analyst can do instead.
+        drop: denied: columns of the result without which the clause has nothing to deny.
     """
 
     outcome: Outcome
     reason: str = ""
     grant: Grant | None = None
     remedy: str | None = None
+    drop: tuple[str, ...] = ()
 
     @classmethod
     def allowed(cls) -> Self:
@@ -53,8 +55,10 @@ class Verdict:
         return cls(Outcome.NOT_CONCERNED)
 
     @classmethod
-    def denied(cls, reason: str, grant: Grant | None = None, remedy: str | None = None) -> Self:
-        return cls(Outcome.DENIED, reason, grant, remedy)
+    def denied(
+        cls, reason: str, grant: Grant | None = None, *, remedy: str | None = None, drop: tuple[str, ...] = ()
+    ) -> Self:
+        return cls(Outcome.DENIED, reason, grant, remedy, drop)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from xor.policy.tree import words
 
 DENIED = "policy.denied"
 MAX_VIOLATIONS = 100
+MAX_HINT = 2000
 MAX_GRANT = 4000
 """Characters; a longer grant is no small one, and is left to `Decision.grants`."""
 
@@ -36,6 +37,7 @@ class Violation:
         disclosure: what would be disclosed, if that is the reason.
         grant: the least addition to the policy of `dataset` that would allow it; None if no grant can.
         remedy: what the analyst can do instead.
+        drop: columns of the result without which there is no such disclosure.
     """
 
     reason: str
@@ -46,6 +48,7 @@ class Violation:
     disclosure: Disclosure | None = None
     grant: Grant | None = None
     remedy: str | None = None
+    drop: tuple[str, ...] = ()
 
     @property
     def node(self) -> int | None:
@@ -101,25 +104,30 @@ class Decision:
 
     def to_error(self, player: str | None = None) -> PolicyDenied:
         """The refusal as an error that helps: who refuses which plan where, why, and what would allow it."""
-        first = self.violations[: MAX_VIOLATIONS - 1]
-        texts = [str(each) for each in first]
-        if len(self.violations) > len(first):
-            texts.append(f"… and {len(self.violations) - len(first)} more.")
+        places = {each.where for each in self.violations}
+        place = next(iter(places)) if len(places) == 1 else ""
+        texts = list(dict.fromkeys(f"{each.reason}." if place else str(each) for each in self.violations))
+        if len(texts) > MAX_VIOLATIONS:
+            texts[MAX_VIOLATIONS:] = [f"… and {len(texts) - MAX_VIOLATIONS} more."]
+        owners = sorted({each.owner for each in self.violations if each.owner})
+        who = f"{words(owners)} refuse{'s' * (len(owners) == 1)}" if owners else "the network refuses"
         grant = self.grant
         codes = {each.code for each in self.violations}
         return PolicyDenied(
-            self._headline(),
+            f"{who} plan {self.plan[:4]}…{f' at {place}' if place else ''}.",
             code=codes.pop() if len(codes) == 1 else DENIED,
-            violations=tuple(dict.fromkeys(texts)),
+            violations=texts,
             grant=grant if grant and len(grant) <= MAX_GRANT else None,
-            hint="; and ".join(dict.fromkeys(each.remedy for each in self.violations if each.remedy)) or None,
+            hint=self._hint(),
             job_id=self.plan,
             player=player,
         )
 
-    def _headline(self) -> str:
-        owners = sorted({each.owner for each in self.violations if each.owner})
-        places = {each.where for each in self.violations}
-        at = f" at {places.pop()}" if len(places) == 1 and "" not in places else ""
-        who = words(owners) if owners else "the network"
-        return f"{who} refuse{'s' if len(owners) < 2 else ''} plan {self.plan[:4]}…{at}."
+    def _hint(self) -> str | None:
+        """What the analyst can do without asking an owner."""
+        remedies = list(dict.fromkeys(each.remedy for each in self.violations if each.remedy))
+        drop = list(dict.fromkeys(name for each in self.violations for name in each.drop))
+        if drop:
+            names = ", ".join(repr(name) for name in drop)
+            remedies.append(f"drop the column{'s' * (len(drop) != 1)}:  frame.drop({names})")
+        return "; and ".join(remedies)[:MAX_HINT] or None

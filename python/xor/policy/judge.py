@@ -163,6 +163,7 @@ def _violation(
         disclosure=disclosure,
         grant=verdict.grant,
         remedy=verdict.remedy,
+        drop=verdict.drop,
     )
 
 

@@ -107,7 +107,7 @@ class JoinClause(Clause):
             f"this plan asks for {context.guesses} guesses, {context.spent} are spent today; "
             f"clause 'join' allows guesses: {self.guesses} per UTC day",
             {self.word: {GUESSES: f"{total} per UTC day"}},
-            "wait for the next UTC day" if 0 < context.guesses <= self.guesses else None,
+            remedy="wait for the next UTC day" if 0 < context.guesses <= self.guesses else None,
         )
 
 

@@ -94,7 +94,7 @@ class RevealClause(Clause):
             f"{_told(disclosure, missing, is_whole_table)}; "
             f"clause 'reveal' allows {word}: {', '.join(sorted(allowed or ())) or 'none'}",
             {f"{PREFIX}{recipient.name}": {word: sorted(missing)}},
-            _drop(context, missing) if disclosure.subject is Subject.ROWS else None,
+            drop=_outputs(context, missing) if disclosure.subject is Subject.ROWS else (),
         )
 
 
@@ -120,14 +120,12 @@ def _told(disclosure: Disclosure, missing: frozenset[str], is_whole_table: bool)
     return f"{quoted(missing)} of '{dataset}' would be revealed {how} to {recipient}"
 
 
-def _drop(context: Context, columns: frozenset[str]) -> str | None:
-    """How the analyst can do without the columns, if that leaves any."""
+def _outputs(context: Context, columns: frozenset[str]) -> tuple[str, ...]:
+    """The columns of the result that show them; none if nothing else would be left."""
     schema = context.plan.root.schema
-    named = [
+    named = tuple(
         each.name
         for each in schema
         if any(origin.dataset == context.entry.name and origin.column in columns for origin in each.origins)
-    ]
-    if not named or len(named) == len(schema):
-        return None
-    return f"drop the column{'s' * (len(named) != 1)}:  frame.drop({', '.join(repr(name) for name in named)})"
+    )
+    return named if len(named) < len(schema) else ()
