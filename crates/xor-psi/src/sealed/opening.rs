@@ -87,7 +87,7 @@ impl<'a> CellList<'a> {
         if !is_ascending(cells, width, shape.label) {
             return Err(OpeningError::RepeatedLabel.into());
         }
-        let count = if width == 0 { 0 } else { cells.len() / width };
+        let count = cells.len().checked_div(width).unwrap_or(0);
         let bits = count.next_power_of_two().trailing_zeros().min(24);
         let shift = 32 - bits;
         let mut buckets = vec![0_u32; (1 << bits) + 1];
@@ -111,11 +111,7 @@ impl<'a> CellList<'a> {
     }
 
     fn count(&self) -> usize {
-        if self.width == 0 {
-            0
-        } else {
-            self.cells.len() / self.width
-        }
+        self.cells.len().checked_div(self.width).unwrap_or(0)
     }
 
     fn cell(&self, index: usize) -> &'a [u8] {
@@ -480,4 +476,39 @@ fn bucket(label: &[u8], shift: u32) -> usize {
     bytes.iter_mut().zip(label).for_each(|(to, from)| *to = *from);
     // One bucket only: the whole number is shifted out.
     u32::from_be_bytes(bytes).checked_shr(shift).unwrap_or(0) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sealed::spec::tests::join_spec;
+
+    #[test]
+    fn a_cell_that_two_openers_reach_is_refused() {
+        let spec = join_spec("inner");
+        let plain = vec![0; spec.shapes(Side::Right).plain_bytes() as usize];
+        // A player needs 2^40 hashes to make two labels equal, so the reader is asked directly.
+        let width = spec.shapes(Side::Right).cells.unwrap().width;
+        let lists = SideLists {
+            side: Side::Right,
+            openers: &[],
+            cells: CellList::new(&plain[..width], width, spec.shapes(Side::Right).cell).unwrap(),
+            bound: spec.bound(Side::Right),
+            codec: spec.payload(Side::Right),
+            stream: CellStream::new([0; 16], Side::Right),
+        };
+        let error = lists
+            .add_unmatched(&mut RowStore::default(), &[0, 0])
+            .unwrap_err();
+        assert_eq!(error.code(), "protocol.shared-cell");
+    }
+
+    #[test]
+    fn numbers_are_read_in_their_shortest_form_only() {
+        assert_eq!(read_leb128(&[0x7f, 9]), Some((1, 127)));
+        assert_eq!(read_leb128(&[0x80, 1]), Some((2, 128)));
+        for bytes in [&[0x80_u8, 0][..], &[0x80], &[], &[0xff; 9]] {
+            assert_eq!(read_leb128(bytes), None);
+        }
+    }
 }
