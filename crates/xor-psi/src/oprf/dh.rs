@@ -9,13 +9,13 @@ use xor_channel::Channel;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::rfc9497::{
-    self, ELEMENT_BYTES, Element, Encoded, HASH_BYTES, KeyPair, PROOF_BYTES, fill_random, generate_proof,
-    hash_to_group, random_scalar, verify_proof,
+    self, ELEMENT_BYTES, Element, Encoded, HASH_BYTES, KeyPair, PROOF_BYTES, fill_random, hash_to_group,
+    random_scalar,
 };
-use super::{Input, OnProgress, Oprf, OprfError, Output, Outputs, Progress, Side, Sizes, report};
+use super::{Input, OnProgress, Oprf, OprfError, Output, Outputs, Progress, Side, Sizes, batch, report};
 
-/// Elements under one proof. RFC 9497 counts them in two bytes; a smaller batch lets the peer verify
-/// while the next one is evaluated.
+/// Elements under one proof: the peer verifies while the next batch is evaluated, and is never
+/// silent for longer than one takes. RFC 9497 counts elements in two bytes.
 pub const MAX_BATCH: usize = 1 << 14;
 
 /// The largest bound. Both players may have sent all elements, 64 MiB, before either reads, which a
@@ -219,7 +219,7 @@ impl Run<'_> {
                 .par_chunks(CHUNK)
                 .flat_map_iter(|chunk| rfc9497::blind_evaluate(key, chunk))
                 .collect();
-            let proof = generate_proof(&self.key, &blinded, &evaluated, &*random_scalar()?);
+            let proof = batch::prove(&self.key, &blinded, &evaluated)?;
             let frame = [evaluated.as_flattened(), &proof].concat();
             self.channel.send(&frame)?;
             self.steps.advance(batch.len())?;
@@ -293,7 +293,7 @@ fn verify_batch(peer_key: &Element, blinded: &[Encoded], frame: &[u8]) -> Result
         .ok_or(OprfError::BadProof)?;
     let evaluated = decode_batch(encodings(elements)).ok_or(OprfError::BadEvaluatedElement)?;
     let blinded = decode_batch(blinded).ok_or(OprfError::BadBlindedElement)?;
-    if verify_proof(peer_key, &blinded, &evaluated, proof) {
+    if batch::verify(peer_key, &blinded, &evaluated, proof) {
         Ok(evaluated)
     } else {
         Err(OprfError::BadProof)

@@ -1,5 +1,6 @@
 //! Oblivious pseudo-random functions: what a sealed join needs of them, whatever the back end.
 
+mod batch;
 pub mod dh;
 mod error;
 pub mod ideal;

@@ -6,8 +6,7 @@
 
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
 use curve25519_dalek::scalar::Scalar;
-use curve25519_dalek::traits::{Identity, IsIdentity, VartimeMultiscalarMul};
-use rayon::prelude::*;
+use curve25519_dalek::traits::{IsIdentity, VartimeMultiscalarMul};
 use sha2::{Digest, Sha512};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -30,10 +29,7 @@ const HASH_TO_GROUP_DST: &[u8] = b"HashToGroup-OPRFV1-\x01-ristretto255-SHA512";
 const HASH_TO_SCALAR_DST: &[u8] = b"HashToScalar-OPRFV1-\x01-ristretto255-SHA512";
 const SEED_DST: &[u8] = b"Seed-OPRFV1-\x01-ristretto255-SHA512";
 
-/// Fewer terms than this gain nothing from another core.
-const MULTISCALAR_CHUNK: usize = 4096;
-
-/// A group element other than the identity, with its canonical encoding.
+/// A group element with its canonical encoding; one that was received is not the identity.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Element {
     point: RistrettoPoint,
@@ -49,6 +45,18 @@ impl Element {
             point,
             encoded: *encoded,
         })
+    }
+
+    /// A sum of elements, which a proof may speak about whatever it is.
+    pub fn from_sum(point: RistrettoPoint) -> Self {
+        Self {
+            point,
+            encoded: point.compress().to_bytes(),
+        }
+    }
+
+    pub fn encoded(&self) -> &Encoded {
+        &self.encoded
     }
 }
 
@@ -172,8 +180,7 @@ fn decode_proof(proof: &[u8; PROOF_BYTES]) -> Option<(Scalar, Scalar)> {
 
 /// The weights d_i of ComputeComposites and ComputeCompositesFast, section 2.2.1.
 ///
-/// They depend on every element of the batch only through its own index and the public key; what
-/// binds the batch is the challenge over M and Z.
+/// Each depends on its own pair alone, so a batch goes through [`super::batch`] first.
 fn composite_weights(public: &Encoded, c: &[Element], d: &[Encoded]) -> Vec<Scalar> {
     let seed: [u8; HASH_BYTES] = Sha512::new()
         .chain_update(length_prefix(public.len()))
@@ -182,10 +189,9 @@ fn composite_weights(public: &Encoded, c: &[Element], d: &[Encoded]) -> Vec<Scal
         .chain_update(SEED_DST)
         .finalize()
         .into();
-    c.par_iter()
+    c.iter()
         .zip(d)
         .enumerate()
-        .with_min_len(256)
         .map(|(index, (ci, di))| {
             hash_to_scalar(&[
                 &length_prefix(seed.len()),
@@ -202,14 +208,8 @@ fn composite_weights(public: &Encoded, c: &[Element], d: &[Encoded]) -> Vec<Scal
 }
 
 /// The last step of ComputeComposites: the sum of d_i times its element.
-fn weighted_sum(weights: &[Scalar], elements: &[Element]) -> RistrettoPoint {
-    weights
-        .par_chunks(MULTISCALAR_CHUNK)
-        .zip(elements.par_chunks(MULTISCALAR_CHUNK))
-        .map(|(weights, elements)| {
-            RistrettoPoint::vartime_multiscalar_mul(weights, elements.iter().map(|e| e.point))
-        })
-        .reduce(RistrettoPoint::identity, |left, right| left + right)
+pub fn weighted_sum(weights: &[Scalar], elements: &[Element]) -> RistrettoPoint {
+    RistrettoPoint::vartime_multiscalar_mul(weights, elements.iter().map(|element| element.point))
 }
 
 fn challenge(
