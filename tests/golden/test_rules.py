@@ -8,7 +8,8 @@ from xor.plan.phrases import condition_text
 from xor.plan.predicates import And, Column, Compare, Comparison, Predicate, literal
 from xor.plan.relations import Concat, Filter, Join, JoinKind, Project, Relation, Scan
 from xor.plan.rules import RULES, Rule, optimise
-from xor.testing.samples import entry, literal_program, selected_program, union_program
+from xor.testing.samples import entry
+from xor.testing.three_banks import both_directions, literal_program, one_direction
 
 Golden = Callable[[str, str], None]
 
@@ -105,7 +106,7 @@ def test_a_rule_rewrites_as_reviewed(rule: Rule, golden: Golden) -> None:
     golden(f"plan/{rule.__name__}.txt", "\n\n".join([f"{rule.__doc__}".splitlines()[0], *shown]) + "\n")
 
 
-@pytest.mark.parametrize("program", [literal_program, selected_program, union_program])
+@pytest.mark.parametrize("program", [literal_program, one_direction, both_directions])
 def test_all_rules_together_come_to_the_reviewed_end(program: Callable[[], Relation], golden: Golden) -> None:
     before = program()
     after = optimise(before)
