@@ -34,6 +34,7 @@ from xor.machine.events import (
     WorkerDone,
     WorkerReady,
 )
+from xor.machine.judging import SPENT
 from xor.plan.placed import PlacedPlan, Sealed
 from xor.wire.messages import Approval, Cancel, Closed, Failure, Kind, Manifest, Offer, Refusal
 
@@ -200,15 +201,7 @@ def _on_plan_again(job: Job, event: Arrived) -> Step:
     """A repeated entry is harmless; the plan at another place of a log is a replay, and gets an answer."""
     if event.position == job.position or not job.state.is_over:
         return job, ()
-    refusal = _refusal(
-        job,
-        Denied(
-            kind="PolicyDenied",
-            code="plan.spent",
-            message="this plan has been used here already",
-            hint="place and sign it again: every plan runs once.",
-        ),
-    )
+    refusal = _refusal(job, SPENT)
     if refusal in job.outbox:
         return job, ()
     return replace(job, outbox=(*job.outbox, refusal)), (Send(refusal),)

@@ -7,28 +7,34 @@ from collections import deque
 from collections.abc import Callable
 
 from xor.machine.core import Job, on_event
-from xor.machine.events import Allowed, Cleared, Denied, Effect, Event, Restarted, Tick
+from xor.machine.events import Allowed, Cleared, Effect, Event, Restarted, Tick
 from xor.machine.journal import AlreadySpentError, Journal
+from xor.machine.judging import SPENT
 
 Perform = Callable[[Job, Effect], None]
 """Performs one effect of a job, now or later. It may call `Jobs.handle`; that is queued."""
 
-SPENT = Denied(
-    kind="PolicyDenied",
-    code="plan.spent",
-    message="this plan has been used here already",
-    hint="place and sign it again: every plan runs once.",
-)
-
 
 class Jobs:
-    """The jobs of the machine that acts for `player`."""
+    """The jobs of the machine that acts for `player`.
 
-    def __init__(self, network: str, player: str, journal: Journal, perform: Perform) -> None:
+    Args:
+        on_change: called with the job before and after each change, once that is durable.
+    """
+
+    def __init__(
+        self,
+        network: str,
+        player: str,
+        journal: Journal,
+        perform: Perform,
+        on_change: Callable[[Job, Job], None] = lambda _before, _after: None,
+    ) -> None:
         self._network = network
         self._player = player
         self._journal = journal
         self._perform = perform
+        self._on_change = on_change
         self._jobs: dict[str, Job] = {}
         self._queue: deque[tuple[str, Event, int]] = deque()
         self._is_draining = False
@@ -47,8 +53,12 @@ class Jobs:
         for job_id in self._journal.unsettled():
             self.handle(job_id, Restarted())
 
+    def in_memory(self) -> tuple[str, ...]:
+        """Jobs that are not settled, and the few that were looked at."""
+        return tuple(self._jobs)
+
     def tick(self, now: int) -> None:
-        for job_id in tuple(self._jobs):
+        for job_id in self.in_memory():
             self.handle(job_id, Tick(now=now))
 
     def handle(self, job_id: str, event: Event, now: int = 0) -> None:
@@ -77,6 +87,7 @@ class Jobs:
                 self._step(job_id, Cleared(verdict=SPENT), now)
                 return
             self._jobs[job_id] = after
+            self._on_change(before, after)
             if after.is_settled != before.is_settled:
                 self._journal.mark(job_id, after.is_settled)
         for effect in effects:

@@ -1,0 +1,99 @@
+"""What machine and worker say to each other over pipes: one JSON document per line, never in arguments."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field as Bounded
+from pydantic import TypeAdapter
+
+from xor.machine.directory import SourceFile
+from xor.machine.events import Failed, Stream
+from xor.model.agreement import HEX_32_BYTES
+from xor.model.dataset import NAME, Strict
+
+
+class DatasetSource(Strict):
+    """A dataset that the worker may read."""
+
+    dataset: str = Bounded(pattern=NAME)
+    file: SourceFile
+
+
+class Order(Strict):
+    """The one job of a worker. `plan` and `agreement` are canonical bytes as text."""
+
+    plan_hash: str = Bounded(pattern=HEX_32_BYTES)
+    plan: str
+    agreement: str
+    player: str = Bounded(pattern=NAME)
+    sources: tuple[DatasetSource, ...]
+    directory: str
+    connect_timeout_s: int
+    stall_timeout_s: int
+
+
+class Peer(Strict):
+    """Whom to call, or whose call to expect, and under which TLS key."""
+
+    player: str = Bounded(pattern=NAME)
+    job_key: str = Bounded(pattern=HEX_32_BYTES)
+    is_listener: bool
+    address: str | None = None
+
+
+class Warm(Strict):
+    """The worker has its imports done and waits for its order."""
+
+    says: Literal["warm"] = "warm"
+
+
+class Confined(Strict):
+    """How far the kernel confines the worker to its files: `enforced`, `partial`, `unsupported`."""
+
+    says: Literal["confined"] = "confined"
+    level: str
+
+
+class Ready(Strict):
+    """All tables are read and within their bounds."""
+
+    says: Literal["ready"] = "ready"
+    job_key: str = Bounded(pattern=HEX_32_BYTES)
+
+
+class Progressed(Strict):
+    """How far a step is; totals are padded bounds."""
+
+    says: Literal["progress"] = "progress"
+    node: int
+    step: str
+    done: int
+    total: int
+
+
+class Finished(Strict):
+    """All streams are on disk."""
+
+    says: Literal["finished"] = "finished"
+    streams: tuple[Stream, ...]
+
+
+class Broke(Strict):
+    """The worker stops. `failure` is for everybody; `detail` is for this machine's own log only."""
+
+    says: Literal["broke"] = "broke"
+    failure: Failed
+    detail: str
+
+
+Word = Warm | Confined | Ready | Progressed | Finished | Broke
+_WORD: TypeAdapter[Word] = TypeAdapter(Annotated[Word, Bounded(discriminator="says")])
+
+
+def read_word(line: str | bytes) -> Word:
+    """What the worker says in a line."""
+    return _WORD.validate_json(line)
+
+
+def stream_name(node: int, side: int) -> str:
+    """The file of a stream in the job's directory."""
+    return f"{node}-{side}.stream"

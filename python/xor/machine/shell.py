@@ -1,0 +1,418 @@
+"""The machine around its state machines: it owns the clock, the disk, the workers and the service's line.
+
+It dials out only; the one port it may listen on is for other machines. While the service is away it waits.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from xor.errors import AuthError, InternalError, UsageError, XorError
+from xor.machine import log, sandbox
+from xor.machine.core import Job, State, peers_of
+from xor.machine.directory import Directory
+from xor.machine.events import (
+    Allowed,
+    Arrived,
+    CleanUp,
+    Clear,
+    Cleared,
+    Denied,
+    Effect,
+    Event,
+    Failed,
+    GivePeer,
+    Judge,
+    Judged,
+    KillWorker,
+    Send,
+    StartWorker,
+    Upload,
+    WorkerDone,
+    WorkerReady,
+)
+from xor.machine.holdings import Holdings
+from xor.machine.jobs import Jobs
+from xor.machine.journal import Journal
+from xor.machine.judging import decide
+from xor.machine.link import Backoff, Link
+from xor.machine.listener import Listener
+from xor.machine.orders import (
+    Broke,
+    Confined,
+    DatasetSource,
+    Finished,
+    Order,
+    Peer,
+    Progressed,
+    Ready,
+    Word,
+    stream_name,
+)
+from xor.machine.outbox import Outbox
+from xor.machine.workers import Workers
+from xor.plan.codec import PAYLOAD_TYPE as PLAN_TYPE
+from xor.plan.codec import encode_plan, plan_hash
+from xor.plan.placed import Sealed
+from xor.signing import Envelope, parse_canonical
+from xor.wire.messages import Entry, Kind, Progress
+
+HEARTBEAT_S = 10.0
+POLL_S = 25
+TICK_S = 2.0
+FAREWELL_S = 2.0
+"""How long a stopping machine tries to tell the others that it stops."""
+
+
+class Machine:
+    """One machine over its directory."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._settings = directory.settings
+        self._lock = _locked(directory.path)
+        self._journal = Journal(directory.state)
+        self._holdings = Holdings(directory, self._journal)
+        self._jobs = Jobs(
+            self._settings.network, self._settings.player, self._journal, self._perform, _log_change
+        )
+        self._link = Link(directory)
+        self._outbox = Outbox(self._link, self._handle, _log_refused)
+        self._workers = Workers(self._on_word, self._on_end)
+        self._listener = (
+            Listener(self._settings.listen, self._workers.hand_over) if self._settings.listen else None
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reporting: set[str] = set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Works until `stop` is set."""
+        self._directory.jobs.mkdir(mode=0o700, exist_ok=True)
+        self._jobs.restart()
+        self._remove_leftovers()
+        loops = [self._announce_for_ever(), self._poll_for_ever(), self._tick_for_ever()]
+        if self._listener:
+            loops.append(self._listener.serve())
+        tasks = [asyncio.create_task(each) for each in loops]
+        self._background(self._workers.keep_spare())
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in [stopped, *tasks]:
+                task.cancel()
+            await self._say_farewell()
+
+    # -- loops --------------------------------------------------------------------------------------------
+
+    async def _announce_for_ever(self) -> None:
+        is_away: bool | None = None
+        backoff = Backoff()
+        while True:
+            try:
+                datasets, policies = self._holdings.envelopes()
+                await self._link.announce(datasets, policies, _now(), secrets.token_hex(32))
+            except XorError as error:
+                if not is_away:
+                    log.warning("the service does not hear this machine", code=error.code)
+                is_away = True
+                await backoff.pause()
+                continue
+            if is_away is not False:
+                log.info(f"{self._settings.player} is ready", datasets=len(datasets))
+            is_away = False
+            backoff.reset()
+            await asyncio.sleep(HEARTBEAT_S)
+
+    async def _poll_for_ever(self) -> None:
+        backoff = Backoff()
+        while True:
+            try:
+                inbox = await self._link.poll(
+                    self._journal.inbox_position, POLL_S, _now(), secrets.token_hex(32)
+                )
+            except XorError as error:
+                # The heartbeat says when the service is away; what it answers wrongly is said here.
+                if isinstance(error, AuthError):
+                    log.warning("a poll was not answered properly", code=error.code)
+                await backoff.pause()
+                continue
+            backoff.reset()
+            for entry in inbox.entries:
+                self._take(entry)
+
+    async def _tick_for_ever(self) -> None:
+        while True:
+            self._jobs.tick(_now())
+            await asyncio.sleep(TICK_S)
+
+    # -- entries of the log -------------------------------------------------------------------------------
+
+    def _take(self, entry: Entry) -> None:
+        """Verifies an entry of the service's log and hands it to its job; what nobody signed is nothing."""
+        try:
+            payload = self._verified(entry)
+        except XorError as error:
+            log.warning("ignored an entry", job=entry.job[:12], kind=entry.kind, code=error.code)
+        else:
+            self._handle(entry.job, Arrived(kind=entry.kind, position=entry.position, payload=payload))
+        self._journal.inbox_position = max(entry.position, self._journal.inbox_position)
+
+    def _verified(self, entry: Entry) -> str:
+        try:
+            self._directory.trust.read(entry)
+        except XorError as error:
+            # Signed by its analyst, and still no plan for this machine: it says why, rather than nothing.
+            is_refusable = isinstance(error, UsageError) or error.code == "auth.other-agreement"
+            if entry.kind is not Kind.PLAN or not is_refusable:
+                raise
+            return self._signed_plan(entry)
+        return Envelope.from_bytes(entry.envelope.encode()).payload.decode()
+
+    def _signed_plan(self, entry: Entry) -> str:
+        """The payload of a plan that its analyst did sign, whatever else is wrong with it."""
+        envelope = Envelope.from_bytes(entry.envelope.encode())
+        claimed = parse_canonical(envelope.payload)
+        name = claimed.get("analyst") if isinstance(claimed, dict) else None
+        analyst = self._directory.trust.agreement.analyst(str(name))
+        payload = envelope.payload_signed_by(PLAN_TYPE, analyst.key)
+        if plan_hash(payload) != entry.job:
+            raise AuthError("an entry of the log is about another job", code="auth.other-job")
+        return payload.decode()
+
+    # -- effects ------------------------------------------------------------------------------------------
+
+    def _handle(self, job_id: str, event: Event) -> None:
+        self._jobs.handle(job_id, event, _now())
+
+    def _perform(self, job: Job, effect: Effect) -> None:
+        match effect:
+            case Judge():
+                self._handle(job.id, Judged(verdict=self._decide(job)))
+            case Clear():
+                self._handle(job.id, Cleared(verdict=self._decide(job)))
+            case Send(document=document):
+                self._outbox.add(document)
+            case StartWorker():
+                self._background(self._start_worker(job))
+            case GivePeer():
+                peer = Peer(
+                    player=effect.player,
+                    job_key=effect.job_key,
+                    is_listener=effect.is_listener,
+                    address=effect.address,
+                )
+                self._workers.give_peer(job.id, peer)
+            case KillWorker():
+                self._workers.kill(job.id)
+            case Upload(manifest=manifest):
+                path = self._directory.job(job.id) / stream_name(manifest.node, manifest.side)
+                self._outbox.upload(manifest, path)
+            case CleanUp():
+                self._outbox.forget(job.id)
+                self._background(self._clean_up(job.id))
+
+    def _decide(self, job: Job) -> Allowed | Denied:
+        now = _now()
+        if job.plan is None:
+            raise AssertionError("only a plan is judged")
+        try:
+            return decide(
+                job.plan,
+                player=job.player,
+                agreement=self._directory.trust.agreement,
+                policies=self._holdings.policies(),
+                is_spent=self._journal.is_spent(job.id),
+                spent=self._journal.guesses_spent(now),
+                now=now,
+            )
+        except Exception as error:
+            # Default-deny holds for our own mistakes too; an analyst's odd plan must not stop the machine.
+            log.error("the judge failed", job=job.id[:12], error=type(error).__name__)
+            return Denied(
+                kind=InternalError.__name__, code="internal.judge", message="the plan could not be judged"
+            )
+
+    async def _start_worker(self, job: Job) -> None:
+        try:
+            order, routes = self._order(job)
+            await self._workers.start(order, routes)
+        except OSError as error:
+            log.error("no worker", job=job.id[:12], error=error.strerror)
+            self._handle(
+                job.id,
+                Failed(kind="ResourceError", code="resource.no-worker", message="the worker did not start"),
+            )
+            return
+        if self._jobs[job.id].state is not State.STARTING:
+            # The job ended while its worker came up; it has met nobody yet.
+            self._workers.kill(job.id)
+
+    def _order(self, job: Job) -> tuple[Order, frozenset[tuple[int, str]]]:
+        if job.plan is None:
+            raise AssertionError("only a plan is run")
+        directory = self._directory.job(job.id)
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(mode=0o700)
+        order = Order(
+            plan_hash=job.id,
+            plan=encode_plan(job.plan).decode(),
+            agreement=self._directory.agreement_payload.decode(),
+            player=job.player,
+            sources=tuple(
+                DatasetSource(dataset=entry.name, file=self._directory.holdings[entry.name].source)
+                for entry in job.plan.datasets
+                if entry.player == job.player
+            ),
+            directory=str(directory),
+            connect_timeout_s=self._settings.connect_timeout_s,
+            stall_timeout_s=self._settings.stall_timeout_s,
+        )
+        peers = peers_of(job.plan, job.player)
+        routes = frozenset(
+            (part.node, name)
+            for part in job.plan.parts_of(job.player)
+            if isinstance(part.placement, Sealed)
+            for name in part.players
+            if name in peers
+        )
+        return order, routes
+
+    async def _clean_up(self, job_id: str) -> None:
+        await self._workers.ended(job_id)
+        await asyncio.to_thread(shutil.rmtree, self._directory.job(job_id), ignore_errors=True)
+
+    def _remove_leftovers(self) -> None:
+        """Directories of jobs that are over, or that never came to be."""
+        for path in self._directory.jobs.iterdir():
+            if self._jobs[path.name].state is not State.UPLOADING:
+                shutil.rmtree(path, ignore_errors=True)
+
+    # -- workers ------------------------------------------------------------------------------------------
+
+    def _on_word(self, job_id: str, word: Word) -> None:
+        match word:
+            case Confined(level=level) if level != "enforced":
+                log.warning("THE WORKER IS NOT CONFINED TO ITS FILES BY THIS KERNEL", level=level)
+            case Ready(job_key=job_key):
+                self._handle(job_id, WorkerReady(job_key=job_key, address=self._address))
+            case Finished(streams=streams):
+                self._handle(job_id, WorkerDone(streams=streams))
+            case Broke(failure=failure, detail=detail):
+                log.error("the worker stopped", job=job_id[:12], code=failure.code, why=detail)
+                self._handle(job_id, failure)
+            case Progressed():
+                self._background(self._report(job_id, word))
+
+    def _on_end(self, job_id: str) -> None:
+        died = Failed(
+            kind=InternalError.__name__,
+            code="internal.worker-died",
+            message="the worker ended without a word",
+            hint="was there enough memory?",
+        )
+        if self._jobs[job_id].state in (State.STARTING, State.RUNNING):
+            self._handle(job_id, died)
+        self._background(self._workers.keep_spare())
+
+    async def _report(self, job_id: str, word: Progressed) -> None:
+        """Passes progress on, if the line is free: what is late is of no use."""
+        if job_id in self._reporting:
+            return
+        self._reporting.add(job_id)
+        document = Progress(
+            network=self._settings.network,
+            plan=job_id,
+            player=self._settings.player,
+            node=word.node,
+            step=word.step,
+            done=word.done,
+            total=word.total,
+        )
+        with contextlib.suppress(XorError):
+            await self._link.progress(document)
+        self._reporting.discard(job_id)
+
+    @property
+    def _address(self) -> str | None:
+        return self._settings.advertise or (self._listener.address if self._listener else None)
+
+    # -- end ----------------------------------------------------------------------------------------------
+
+    async def _say_farewell(self) -> None:
+        """Kills the workers and tries, briefly, to tell the others."""
+        stopping = Failed(
+            kind="PeerError",
+            code="peer.interrupted",
+            message=f"the machine of {self._settings.player} was stopped",
+            hint="run again: a new plan with new keys.",
+        )
+        for job_id in self._jobs.in_memory():
+            if self._jobs[job_id].state in (State.STARTING, State.RUNNING):
+                self._handle(job_id, stopping)
+        await self._workers.close()
+        await self._outbox.flush(FAREWELL_S)
+        self._outbox.close()
+        if self._listener:
+            self._listener.close()
+        await self._link.close()
+        for task in self._tasks:
+            task.cancel()
+        self._journal.close()
+        self._lock.close()
+        log.info(f"{self._settings.player} has stopped")
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a task failed", error=type(error).__name__)
+
+
+def confine(directory: Directory) -> None:
+    """Confines the machine itself to its directory and its datasets' sources; its workers inherit that."""
+    sources = [Path(each.source.path) for each in directory.holdings.values()]
+    level = sandbox.confine([directory.path, *sources], [directory.path])
+    if level != "enforced":
+        log.warning("THIS MACHINE IS NOT CONFINED TO ITS FILES BY THIS KERNEL", level=level)
+
+
+def _locked(path: Path) -> Any:
+    """Two machines over one directory would each spend what the other had spent."""
+    file = (path / "machine.lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise UsageError(
+            f"another machine runs in {path}", code="usage.directory-in-use", hint="stop it first."
+        ) from None
+    os.set_inheritable(file.fileno(), False)
+    return file
+
+
+def _log_change(before: Job, after: Job) -> None:
+    if after.state is not before.state:
+        last = after.outbox[-1] if after.outbox else None
+        log.info("job", job=after.id[:12], state=after.state, code=getattr(last, "code", None))
+
+
+def _log_refused(job: str, error: XorError) -> None:
+    log.warning("the service refuses", job=job[:12], code=error.code)
+
+
+def _now() -> int:
+    return int(time.time())
