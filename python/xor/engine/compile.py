@@ -12,6 +12,7 @@ from functools import reduce
 from typing import Any
 
 import ibis
+import ibis.backends.sql.compilers  # loaded at the first query otherwise, when the worker is confined
 import ibis.expr.datatypes as ibis_types
 
 from xor.errors import PlanError

@@ -5,6 +5,6 @@ One module per format. Each gives `read(source)` (all rows, checked) and `column
 
 from xor.engine.sources.inspection import Inspection, inspect
 from xor.engine.sources.reading import read
-from xor.engine.sources.source import Format, Source
+from xor.engine.sources.source import Format, Source, format_of
 
-__all__ = ["Format", "Inspection", "Source", "inspect", "read"]
+__all__ = ["Format", "Inspection", "Source", "format_of", "inspect", "read"]

@@ -4,9 +4,8 @@ Arrow takes quotes anywhere, a lone carriage return as a line end and a blank li
 checks here refuse such files; `records.explain` then finds the line.
 """
 
-import mmap
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from xor.engine.sources.records import BOM, Bytes, does_not_fit, explain, header_of
-from xor.engine.sources.source import Source, check_declared, check_names, opened
+from xor.engine.sources.records import BOM, does_not_fit, explain, header_of
+from xor.engine.sources.source import Bytes, Source, check_declared, check_names, opened
 from xor.engine.sources.values import DoesNotFit, typed
 from xor.errors import DataError
 from xor.model.types import TEXT, DataType
@@ -75,7 +74,7 @@ def texts(path: Path, header: tuple[str, ...] | None) -> Iterator[Texts]:
     Raises:
         DataError: missing file, header, quoting, line ends, ragged lines, no UTF-8, duplicate names.
     """
-    with opened(path) as descriptor, _mapped(descriptor) as content:
+    with opened(path) as content:
         if header is None:
             names, record = header_of(content, path.name)
             start, line = record.end, 1 + bytes(content[: record.end]).count(b"\n")
@@ -90,21 +89,6 @@ def texts(path: Path, header: tuple[str, ...] | None) -> Iterator[Texts]:
                 f"'{path.name}' is no CSV with {len(names)} columns", code="data.unreadable"
             ) from None  # Arrow's message quotes the line
         yield Texts(names, columns, path, content, start, line)
-
-
-@contextmanager
-def _mapped(descriptor: int) -> Iterator[Bytes]:
-    try:
-        content = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-    except ValueError:  # an empty file cannot be mapped
-        yield b""
-        return
-    try:
-        yield content
-    finally:
-        # An exception's frames may still point into it; then it closes with them.
-        with suppress(BufferError):
-            content.close()
 
 
 def _text_table(content: Bytes, start: int, width: int) -> pa.Table:
@@ -123,7 +107,6 @@ def _text_table(content: Bytes, start: int, width: int) -> pa.Table:
 
 
 def _has(content: Bytes, byte: bytes, start: int) -> bool:
-    assert isinstance(content, mmap.mmap)
     return content.find(byte, start) >= 0
 
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from xor.engine.bounds import has_duplicates, longest_text
 from xor.engine.sources import csv, parquet
-from xor.engine.sources.source import Format
+from xor.engine.sources.source import Format, format_of
 from xor.engine.sources.values import DoesNotFit, typed
 from xor.model.dataset import ColumnEntry
 from xor.model.types import BOOL, DATE, INT64, TEXT, TIMESTAMP, DataType, Kind, decimal, unknown_column
@@ -40,7 +40,10 @@ class Inspection:
 
 
 def inspect(
-    path: Path, format: Format, header: tuple[str, ...] | None = None, types: Mapping[str, str] | None = None
+    path: Path,
+    format: Format | None = None,
+    header: tuple[str, ...] | None = None,
+    types: Mapping[str, str] | None = None,
 ) -> Inspection:
     """Reads a file and infers what its owner has not declared.
 
@@ -49,6 +52,7 @@ def inspect(
     the catalogue shows types to everybody.
 
     Args:
+        format: None takes it from the end of the file's name.
         types: types given by the owner, by column, in their text form.
 
     Raises:
@@ -56,7 +60,9 @@ def inspect(
         SchemaError: a given type or its column does not exist.
     """
     given = {name: DataType.parse(text) for name, text in (types or {}).items()}
-    columns = _from_csv(path, header, given) if format == "csv" else _from_parquet(path, given)
+    columns = (
+        _from_csv(path, header, given) if (format or format_of(path)) == "csv" else _from_parquet(path, given)
+    )
     return Inspection(
         tuple(
             ColumnEntry(

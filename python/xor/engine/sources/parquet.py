@@ -33,10 +33,9 @@ def contents(path: Path) -> tuple[tuple[str, ...], tuple[DataType, ...], pa.Tabl
     Raises:
         DataError: it is no Parquet file, a name appears twice, or a type has no column type here.
     """
-    with opened(path) as descriptor:
+    with opened(path) as content:
         try:
-            with pa.OSFile(f"/dev/fd/{descriptor}") as file:
-                table = pyarrow.parquet.ParquetFile(file).read()
+            table = pyarrow.parquet.ParquetFile(pa.BufferReader(pa.py_buffer(content))).read()
         except (pa.ArrowException, OSError, ValueError):
             raise DataError(
                 f"'{path.name}' is no Parquet file that can be read", code="data.unreadable"

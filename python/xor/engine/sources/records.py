@@ -6,13 +6,12 @@ Slow and plain on purpose. The fast path (`csv.py`) only has to notice that some
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from mmap import mmap
 
+from xor.engine.sources.source import Bytes
 from xor.engine.sources.values import fits
 from xor.errors import DataError
 from xor.model.types import DataType
 
-Bytes = bytes | mmap | memoryview
 BOM = b"\xef\xbb\xbf"
 _QUOTED = re.compile(rb'"([^"]*(?:""[^"]*)*)"(?=,|\r?\n|\Z)')
 _BARE = re.compile(rb'([^",\r\n]*)(?=,|\r?\n|\Z)')

@@ -1,15 +1,17 @@
 """A declared dataset and the file it lies in."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Literal
 
-from xor.errors import DataError
+from xor.errors import DataError, UsageError
 from xor.model.dataset import DatasetEntry
 
 Format = Literal["csv", "parquet"]
+Bytes = bytes | mmap
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +30,34 @@ class Source:
     header: tuple[str, ...] | None = None
 
 
+def format_of(path: Path) -> Format:
+    """The format that a file's name promises.
+
+    Raises:
+        UsageError: it ends neither in .csv nor in .parquet.
+    """
+    match path.suffix.lower():
+        case ".csv":
+            return "csv"
+        case ".parquet":
+            return "parquet"
+    raise UsageError(
+        f"'{path.name}' is no source: its name ends neither in .csv nor in .parquet",
+        code="usage.unknown-format",
+        hint="other sources follow.",
+    )
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[int]:
-    """A file descriptor of `path`, open for reading.
+def opened(path: Path) -> Iterator[Bytes]:
+    """The bytes of a file, mapped into memory.
 
     Raises:
         DataError: there is no such file, or it is not readable.
     """
     try:
-        with path.open("rb") as file:
-            yield file.fileno()
+        with path.open("rb") as file, _mapped(file.fileno()) as content:
+            yield content
     except FileNotFoundError:
         raise DataError(
             f"there is no file '{path.name}'",
@@ -50,6 +70,21 @@ def opened(path: Path) -> Iterator[int]:
             code="data.unreadable",
             hint="the machine's user needs read permission, and the source must be a file.",
         ) from None
+
+
+@contextmanager
+def _mapped(descriptor: int) -> Iterator[Bytes]:
+    try:
+        content = mmap(descriptor, 0, access=ACCESS_READ)
+    except ValueError:  # an empty file cannot be mapped
+        yield b""
+        return
+    try:
+        yield content
+    finally:
+        # An exception's frames may still point into it; then it closes with them.
+        with suppress(BufferError):
+            content.close()
 
 
 def check_names(names: tuple[str, ...], path: Path) -> None:
