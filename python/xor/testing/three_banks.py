@@ -24,6 +24,7 @@ from xor.wire.trust import agreement_hash
 
 NETWORK = "two-parties"
 NOW = int(dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC).timestamp())
+OWNERS = ("bank-a", "bank-b", "bank-c")
 ANALYST = "fraud-desk"
 PAYMENT = ("beneficiary_account", "ordering_account", "timestamp", "amount", "flag")
 """The columns that a sensible policy reveals."""
@@ -40,9 +41,7 @@ def agreement() -> Agreement:
     """player-0 is a simulated clean room with data of A and B, player-1 are the premises of C."""
     return Agreement(
         network=NETWORK,
-        owners=tuple(
-            Owner(name=name, key=unsafe_key(name).public) for name in ("bank-a", "bank-b", "bank-c")
-        ),
+        owners=tuple(Owner(name=name, key=unsafe_key(name).public) for name in OWNERS),
         players=(
             Player(name="player-0", key=unsafe_key("player-0").public, zone="clean room", is_simulated=True),
             Player(name="player-1", key=unsafe_key("player-1").public, zone="premises", owner="bank-c"),
@@ -93,21 +92,20 @@ ENTRIES: Mapping[str, DatasetEntry] = {
 
 def policies(texts: Mapping[str, str] | None = None, version: int = 1) -> dict[str, ParsedPolicy]:
     """The policies in force for the given texts; where there is none, a permissive one."""
+    return {name: _parsed(name, (texts or {}).get(name) or _permissive(name), version) for name in ENTRIES}
+
+
+@cache
+def _permissive(name: str) -> str:
     until = dt.datetime.fromtimestamp(NOW, dt.UTC).date() + dt.timedelta(days=30)
-    made = {
-        name: permissive(entry, agreement(), until=until, reason="three banks on paper")
-        for name, entry in ENTRIES.items()
-    }
-    return {
-        name: in_force(
-            Policy(
-                network=NETWORK, owner=entry.owner, dataset=name, policy_version=version,
-                text={**made, **(texts or {})}[name],
-            ),
-            entry,
-        )
-        for name, entry in ENTRIES.items()
-    }  # fmt: skip
+    return permissive(ENTRIES[name], agreement(), until=until, reason="three banks on paper")
+
+
+@cache
+def _parsed(name: str, text: str, version: int) -> ParsedPolicy:
+    owner = ENTRIES[name].owner
+    policy = Policy(network=NETWORK, owner=owner, dataset=name, policy_version=version, text=text)
+    return in_force(policy, ENTRIES[name])
 
 
 def placed(relation: Relation, *recipients: str, version: int = 1) -> PlacedPlan:

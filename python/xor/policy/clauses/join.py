@@ -72,7 +72,7 @@ class JoinClause(Clause):
     def judge(self, disclosure: Disclosure, context: Context) -> Verdict:
         if disclosure.subject is Subject.GUESSES:
             return self._judge_guesses(disclosure, context)
-        pairs = [pair for pair in disclosure.against if not self._allows(*pair, context)]
+        pairs = [pair for pair in disclosure.against if not self._allows(*pair)]
         others = sorted(
             each for each in disclosure.alongside if not {each, ANY_DATASET} & set(self.alongside)
         )
@@ -83,19 +83,11 @@ class JoinClause(Clause):
         grant = None if RESERVED & {own for own, _ in pairs} else _grant(pairs, others)
         return Verdict.denied(_reason(context.entry.name, pairs, others, self), grant)
 
-    def _allows(self, own: str, partner: str, context: Context) -> bool:
-        """Whether `own` may be compared with `partner`. A text that could mean two is refused."""
-        meant = [
-            entry.name
-            for entry in context.plan.datasets
-            for column in entry.columns
-            if f"{entry.name}.{column.name}" == partner
-        ]
-        if len(meant) != 1:
-            return False
+    def _allows(self, own: str, partner: str) -> bool:
+        dataset = partner.partition(".")[0]
         granted = self.keys.get(own, ())
         return any(
-            each in granted for each in (partner, f"{ANY_COLUMN}{meant[0]}", f"{ANY_COLUMN}{ANY_DATASET}")
+            each in granted for each in (partner, f"{ANY_COLUMN}{dataset}", f"{ANY_COLUMN}{ANY_DATASET}")
         )
 
     def _judge_guesses(self, disclosure: Disclosure, context: Context) -> Verdict:

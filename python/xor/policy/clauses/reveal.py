@@ -49,14 +49,14 @@ class RevealClause(Clause):
 
     @classmethod
     def owns(cls, name: str) -> bool:
-        return name == cls.word or name.startswith(PREFIX)
+        return name.partition(" ")[0] == cls.word
 
     @classmethod
     def parse(cls, entries: Entries) -> Self:
         found: dict[str, Revealed] = {}
         for name, node in entries:
             recipient = name.value.removeprefix(PREFIX).strip()
-            if name.value == cls.word or not recipient or recipient in found:
+            if not name.value.startswith(PREFIX) or not recipient or recipient in found:
                 raise refusal(
                     "'reveal' must name who learns it, once", name.line, hint=f"for example: {cls.example}"
                 )
