@@ -6,6 +6,8 @@ worker says leaves on standard output. It checks every table against its declare
 TLS key without which no peer talks to it.
 """
 
+from __future__ import annotations
+
 import os
 import queue
 import signal
@@ -16,11 +18,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from xor.engine import private
 from xor.engine.local import Table, load_all
-from xor.engine.private import SealReport
 from xor.engine.sources import Source
 from xor.engine.stage import side_table
 from xor.errors import DataError, InternalError, PeerError, PlanError, ProtocolAbort, XorError
@@ -47,6 +48,9 @@ from xor.plan.placed import Part, PlacedPlan, Sealed
 from xor.plan.spec import release_spec, sealed_spec
 from xor.signing import decode
 from xor.wire.messages import Measured
+
+if TYPE_CHECKING:
+    from xor.engine.private import SealReport
 
 PROGRESS_EVERY_S = 0.25
 STRANGERS = ("protocol.wrong-peer-key", "protocol.tls")
