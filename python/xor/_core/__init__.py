@@ -5,6 +5,8 @@ plan: it takes Arrow tables and public parameters and gives back ciphertext, or,
 No share and no key of a protocol ever crosses this border.
 """
 
+from typing import TYPE_CHECKING
+
 from xor._core._rust import (
     ArrowStream,
     job_key,
@@ -16,6 +18,12 @@ from xor._core._rust import (
     seal_public_key,
     sealed_join,
 )
+
+if TYPE_CHECKING:
+    from xor._core._rust import ArrowStreamExportable as ArrowStreamExportable
+    from xor._core._rust import SealReport as SealReport
+    from xor._core._rust import StepReport as StepReport
+    from xor._core._rust import Transcript as Transcript
 
 __all__ = [
     "ArrowStream",

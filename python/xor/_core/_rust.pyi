@@ -5,7 +5,7 @@ padded bounds only; whatever it raises, Ctrl-C included, cancels the step and is
 """
 
 from collections.abc import Callable
-from typing import Literal, Protocol, TypedDict, final
+from typing import Literal, Protocol, TypeAlias, TypedDict, final, type_check_only
 
 __all__ = [
     "ArrowStream",
@@ -19,11 +19,13 @@ __all__ = [
     "sealed_join",
 ]
 
+@type_check_only
 class ArrowStreamExportable(Protocol):
     """Any table that speaks the Arrow PyCapsule interface: pyarrow, pandas, polars, DuckDB."""
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
 
+@type_check_only
 class StepReport(TypedDict):
     """One timed part of a step."""
 
@@ -31,6 +33,7 @@ class StepReport(TypedDict):
     seconds: float
     sent_bytes: int
 
+@type_check_only
 class SealReport(TypedDict):
     """What a worker may report about a stream: nothing in it depends on what matched.
 
@@ -47,6 +50,7 @@ class SealReport(TypedDict):
     rounds: int
     steps: list[StepReport]
 
+@type_check_only
 class Transcript(TypedDict):
     """Sizes of both players, the left side's first; empty lists for the twin of the whole join."""
 
@@ -55,7 +59,7 @@ class Transcript(TypedDict):
     sent_bytes: list[int]
     rounds: list[int]
 
-type Progress = Callable[[str, int, int], object]
+_Progress: TypeAlias = Callable[[str, int, int], object]
 
 @final
 class ArrowStream:
@@ -76,7 +80,7 @@ def sealed_join(
     tls_private_key: bytes,
     peer_public_key: bytes,
     out_path: str,
-    progress: Progress,
+    progress: _Progress,
     stall_timeout_s: float,
 ) -> SealReport:
     """Run one player's side of a sealed join and write its ciphertext to `out_path`.
@@ -115,7 +119,7 @@ def sealed_join(
     """
 
 def release_table(
-    spec: bytes, table: ArrowStreamExportable, out_path: str, progress: Progress
+    spec: bytes, table: ArrowStreamExportable, out_path: str, progress: _Progress
 ) -> SealReport:
     """Seal a plaintext table to the recipients: exactly the bound of rows, in random order.
 
@@ -137,7 +141,7 @@ def release_table(
     """
 
 def open_sealed(
-    spec: bytes, streams: list[tuple[bytes, str, str]], seal_private: bytes, progress: Progress
+    spec: bytes, streams: list[tuple[bytes, str, str]], seal_private: bytes, progress: _Progress
 ) -> ArrowStream:
     """Open a sealed join as one of its recipients.
 
@@ -159,7 +163,7 @@ def open_sealed(
     """
 
 def open_release(
-    spec: bytes, stream: tuple[bytes, str, str], seal_private: bytes, progress: Progress
+    spec: bytes, stream: tuple[bytes, str, str], seal_private: bytes, progress: _Progress
 ) -> ArrowStream:
     """Open a release as one of its recipients; arguments and errors as in `open_sealed`."""
 
