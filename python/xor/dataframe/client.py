@@ -8,6 +8,7 @@ from pathlib import Path
 from xor.dataframe.asked import Asked, recipient_names
 from xor.dataframe.check import Check, check_plan
 from xor.dataframe.frame import Frame
+from xor.dataframe.handles import Handle
 from xor.dataframe.job import Job
 from xor.dataframe.open import check_seal_key
 from xor.dataframe.result import Result
@@ -44,7 +45,7 @@ class Dataset:
     is_online: bool
 
 
-class Client:
+class Client(Handle):
     """An analyst at one network. The latest one made is the default of `xf.use`.
 
     Args:
@@ -113,10 +114,9 @@ class Client:
         return Frame(Scan(self._known.dataset(dataset, player)), self)
 
     def jobs(self) -> list[Job]:
-        """Your jobs that the service knows, latest first."""
+        """The jobs that you submitted or receive, latest first."""
         self.session.check_open()
-        views = self.session.transport.jobs(self.network)
-        mine = [view for view in views if view.analyst == self.analyst]
+        mine = [view for view in self.session.transport.jobs() if view.network == self.network]
         return [Job(self, view.job) for view in sorted(mine, key=lambda view: -view.submitted_at)]
 
     def job(self, job_id: str) -> Job:

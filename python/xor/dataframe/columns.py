@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import pandas as pd
 
+from xor.dataframe.handles import Handle
 from xor.dataframe.unbuilt import UnbuiltColumn
 from xor.errors import SchemaError, UsageError
 from xor.model.types import Field, Kind, Schema
@@ -27,7 +28,7 @@ from xor.plan.predicates import (
 )
 
 
-class _NoTruth:
+class _NoTruth(Handle):
     """Python asks for one truth value where there is one per row."""
 
     def __bool__(self) -> NoReturn:

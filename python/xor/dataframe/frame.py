@@ -8,6 +8,7 @@ import pandas as pd
 from xor.dataframe import joining, render
 from xor.dataframe.asked import DEFAULT_TIMEOUT_S, Asked
 from xor.dataframe.columns import ColumnExpression, Condition, condition
+from xor.dataframe.handles import Handle
 from xor.dataframe.joining import Suffixes
 from xor.dataframe.lookup import resolve
 from xor.dataframe.sample import synthetic_rows
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from xor.dataframe.result import Result
 
 
-class Frame(UnbuiltFrame):
+class Frame(UnbuiltFrame, Handle):
     """A table that may be asked for: columns and types are known, rows are not here.
 
     Made by `xf.use`, `xf.join`, `xf.concat` and the methods below, each of which gives a new frame.

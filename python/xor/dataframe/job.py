@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from xor.dataframe import progress, render
 from xor.dataframe.asked import DEFAULT_TIMEOUT_S
+from xor.dataframe.handles import Handle
 from xor.dataframe.open import SealedResult
 from xor.dataframe.result import Result
 from xor.errors import XorError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 TRIES = 4
 
 
-class Job:
+class Job(Handle):
     """A submitted plan. It goes on at the machines whether or not anybody waits for it."""
 
     def __init__(self, client: "Client", job: str, run: core.Run | None = None) -> None:

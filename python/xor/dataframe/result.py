@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from xor.dataframe import render
+from xor.dataframe.handles import Handle
 from xor.dataframe.open import SealedResult, open_result
 from xor.dataframe.unbuilt import not_built
 from xor.errors import AuthError, UsageError
@@ -61,7 +62,7 @@ class Costs:
 _HEADER = ("player", "node", "step", "seconds", "bytes sent")
 
 
-class Result:
+class Result(Handle):
     """A finished job. Its rows are ciphertext until `reveal()`, which talks to nobody.
 
     Its repr never shows rows: what `reveal()` returns does.

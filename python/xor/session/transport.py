@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import httpx2
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 
 from xor.errors import PeerError
 from xor.signing import Envelope
@@ -36,7 +36,7 @@ class Transport(Protocol):
 
     def job(self, job: str, after: int, wait_s: int) -> JobView: ...
 
-    def jobs(self, network: str) -> tuple[JobView, ...]: ...
+    def jobs(self) -> tuple[JobView, ...]: ...
 
     def post(self, job: str, envelope: Envelope) -> None: ...
 
@@ -82,8 +82,8 @@ class HttpTransport:
         )
         return _parsed(JobView, body)
 
-    def jobs(self, network: str) -> tuple[JobView, ...]:
-        return _parsed(_Jobs, self._ask("GET", http.network_jobs_path(network))).jobs
+    def jobs(self) -> tuple[JobView, ...]:
+        return _parsed(_Jobs, self._ask("GET", http.JOBS)).root
 
     def post(self, job: str, envelope: Envelope) -> None:
         self._ask("POST", http.entries_path(job), content=envelope.to_bytes())
@@ -139,8 +139,8 @@ class HttpTransport:
         )
 
 
-class _Jobs(BaseModel):
-    jobs: tuple[JobView, ...]
+class _Jobs(RootModel[tuple[JobView, ...]]):
+    """The answer of `http.JOBS`."""
 
 
 def _bounded(answer: httpx2.Response) -> bytes:
