@@ -116,7 +116,7 @@ def _told(disclosure: Disclosure, missing: frozenset[str], is_whole_table: bool)
     if not missing:
         which = "how many rows there are" if is_whole_table else "which rows match"
         return f"{which} in '{dataset}' would be revealed to {recipient}"
-    how = "of all rows, matched or not" if is_whole_table else "as rows"
+    how = "for all rows, matched or not," if is_whole_table else "as rows"
     return f"{quoted(missing)} of '{dataset}' would be revealed {how} to {recipient}"
 
 
