@@ -107,7 +107,9 @@ def main() -> int:
             console.print(f"files kept in {directory}")
         else:
             shutil.rmtree(directory, ignore_errors=True)
-    console.print(f"\n[bold]done in {time.monotonic() - began:.1f} s[/bold]; everything that was started is stopped")
+    console.print(
+        f"\n[bold]done in {time.monotonic() - began:.1f} s[/bold]; everything that was started is stopped"
+    )
     return 0
 
 
@@ -117,7 +119,9 @@ def run(directory: Path, rows: int, accounts: int) -> None:
     banks.write(directory, rows=rows, accounts=accounts)
     file = directory / "network.toml"
     file.write_text(network_text(rows, accounts, policies=None))
-    say(f"{rows} transactions of Bank A, {accounts} accounts of Bank B and {accounts} of Bank C in {directory}")
+    say(
+        f"{rows} transactions of Bank A, {accounts} accounts of Bank B and {accounts} of Bank C in {directory}"
+    )
     network = LocalNetwork.at(file, DEFAULT_PORT)
     network.create(say)
     try:
@@ -160,7 +164,12 @@ def show_rows(frame: Any) -> None:
 def show_costs(result: Any, seconds: float) -> None:
     """Bytes and seconds per step and player, as the machines signed them."""
     table = Table(title=f"what it cost: {seconds:.1f} s from reading the program to the opened table")
-    for column, justify in (("step", "left"), ("player", "left"), ("seconds", "right"), ("bytes sent", "right")):
+    for column, justify in (
+        ("step", "left"),
+        ("player", "left"),
+        ("seconds", "right"),
+        ("bytes sent", "right"),
+    ):
         table.add_column(column, justify="right" if justify == "right" else "left")
     for cost in result.costs:
         table.add_row(cost.step, cost.player, f"{cost.seconds:.2f}", f"{cost.sent_bytes:,}")

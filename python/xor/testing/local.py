@@ -104,7 +104,12 @@ class LocalNetwork:
         key = SigningKey.load(self.directory / "owners" / f"{dataset.owner}.key")
         version = current["policy_version"] + 1
         envelope = owner.sign_policy(
-            text, network=network.name, owner=dataset.owner, dataset=dataset.name, policy_version=version, key=key
+            text,
+            network=network.name,
+            owner=dataset.owner,
+            dataset=dataset.name,
+            policy_version=version,
+            key=key,
         )
         machine_setup.replace(path, envelope.to_bytes())
         say(f"{dataset.owner} signed version {version} of the policy of {dataset.name}")
@@ -130,7 +135,9 @@ class LocalNetwork:
             processes.save(self.pids, started)
             processes.wait_ready(service, self._is_healthy, timeout_s=30)
             for machine in started[1:]:
-                processes.wait_ready(machine, lambda name=machine.name: self._is_announced(name), timeout_s=30)
+                processes.wait_ready(
+                    machine, lambda name=machine.name: self._is_announced(name), timeout_s=30
+                )
         except BaseException:
             for each in started:
                 each.stop()
@@ -140,7 +147,9 @@ class LocalNetwork:
 
     def start_machine(self, player: str, environment: Mapping[str, str] | None = None) -> Started:
         arguments = ["xor.machine", "--dir", str(self.machine_directory(player))]
-        return processes.start(player, arguments, self.directory / "logs" / f"{player}.log", dict(environment or {}))
+        return processes.start(
+            player, arguments, self.directory / "logs" / f"{player}.log", dict(environment or {})
+        )
 
     def remember(self, process: Started) -> None:
         """Notes a process that replaces the one of the same name, so that `down` stops it."""
@@ -179,7 +188,9 @@ class LocalNetwork:
             return False
 
     def _is_announced(self, player: str) -> bool:
-        return f"{player} is ready" in Path(self.directory / "logs" / f"{player}.log").read_text(errors="replace")
+        return f"{player} is ready" in Path(self.directory / "logs" / f"{player}.log").read_text(
+            errors="replace"
+        )
 
 
 class _Maker:
@@ -194,7 +205,9 @@ class _Maker:
         self.service_key = SigningKey.generate()
         self.owner_keys = {name: self._key("owners", name) for name in network.owners}
         self.player_keys = {player.name: SigningKey.generate() for player in network.players}
-        self.analyst_keys = {analyst.name: self._key("analysts", analyst.name) for analyst in network.analysts}
+        self.analyst_keys = {
+            analyst.name: self._key("analysts", analyst.name) for analyst in network.analysts
+        }
 
     def make(self) -> None:
         agreement = self._agreement()
@@ -253,7 +266,9 @@ class _Maker:
         if section.policy is None:
             until = dt.datetime.fromtimestamp(self.now, dt.UTC).date() + dt.timedelta(days=30)
             text = permissive(entry, agreement, until=until, reason=SIMULATED_REASON)
-            self.say(f"PERMISSIVE POLICY written for {section.name}: every analyst may see every row of a join")
+            self.say(
+                f"PERMISSIVE POLICY written for {section.name}: every analyst may see every row of a join"
+            )
         else:
             text = _policy_text(self.local.file, section.policy)
         policy = owner.sign_policy(
@@ -278,7 +293,9 @@ class _Maker:
             bound = section.max_bytes.get(column.name)
             if column.max_bytes is not None and bound is None:
                 bound = padded(column.max_bytes)
-                self.say(f"{section.name}.{column.name}: max_bytes not declared; counted and padded to {bound}")
+                self.say(
+                    f"{section.name}.{column.name}: max_bytes not declared; counted and padded to {bound}"
+                )
             columns.append(ColumnEntry(name=column.name, type=column.type, max_bytes=bound))
         return DatasetEntry(
             network=self.network.name,

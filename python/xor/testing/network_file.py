@@ -72,7 +72,9 @@ def read_network_file(path: Path) -> NetworkFile:
     try:
         network = NetworkFile.model_validate(body)
     except ValidationError as error:
-        problems = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
+        problems = [
+            f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()
+        ]
         raise UsageError(
             f"{path}: {'; '.join(problems[:5])}",
             code="usage.bad-network-file",

@@ -53,7 +53,9 @@ class Started:
             return  # started by another process, which reaps it
 
 
-def start(name: str, arguments: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> Started:
+def start(
+    name: str, arguments: Sequence[str], log: Path, environment: dict[str, str] | None = None
+) -> Started:
     """Starts `python -m ...` in a session of its own, output to `log`."""
     with log.open("ab") as output:
         process = subprocess.Popen(

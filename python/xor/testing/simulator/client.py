@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 
 from xor.errors import XorError
 from xor.session import core
@@ -44,7 +45,7 @@ class SimulatedRun:
                     self.error = error
                     self.world.note(f"client gives up {self.run.job[:6]}: {error.code}")
                 case _:
-                    self.world.after(effect.delay_s + 0.5, lambda effect=effect: self._perform(effect))
+                    self.world.after(effect.delay_s + 0.5, partial(self._perform, effect))
 
     def _perform(self, effect: core.Submit | core.Poll | core.Download) -> None:
         self._take(core.Ticked(self.world.now))

@@ -1,10 +1,11 @@
-"""The simulated machine: production jobs, core and journal; a dictionary for a worker; crashes between any two effects."""
+"""The simulated machine: production jobs, core and journal; a crash may come between any two effects."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from xor.errors import XorError
 from xor.machine.core import Job, kind_of, peers_of
@@ -22,7 +23,6 @@ from xor.machine.events import (
     Judge,
     Judged,
     KillWorker,
-    Restarted,
     Send,
     StartWorker,
     Stream,
@@ -33,6 +33,7 @@ from xor.machine.events import (
 )
 from xor.machine.jobs import Jobs
 from xor.machine.journal import Journal
+from xor.machine.link import is_passing
 from xor.plan.placed import Part, PlacedPlan
 from xor.signing import Envelope, SigningKey, seal_envelope
 from xor.testing.simulator.service import SimulatedService
@@ -70,13 +71,19 @@ class Meeting:
     """Where the workers of a plan find each other: the data plane."""
 
     workers: dict[str, Worker] = field(default_factory=dict)
+    has_met: bool = False
 
-    def is_complete(self, players: set[str]) -> bool:
-        """Everyone is there, alive, and expects exactly the keys that the others have."""
+    def try_to_meet(self, players: set[str]) -> bool:
+        """Whether everyone has come, alive, and expects exactly the keys that the others have."""
         present = {name: worker for name, worker in self.workers.items() if worker.is_alive}
-        return players <= present.keys() and all(
-            present[other].key == key for name in players for other, key in present[name].peers.items()
+        self.has_met = self.has_met or (
+            players <= present.keys()
+            and all(present[name].peers.keys() >= players - {name} for name in players)
+            and all(
+                present[other].key == key for name in players for other, key in present[name].peers.items()
+            )
         )
+        return self.has_met
 
 
 class SimulatedMachine:
@@ -84,6 +91,7 @@ class SimulatedMachine:
 
     def __init__(
         self,
+        *,
         world: World,
         player: str,
         key: SigningKey,
@@ -92,7 +100,7 @@ class SimulatedMachine:
         verdict: Verdict,
         stream_of: StreamOf,
         meetings: dict[str, Meeting],
-        starts: list[tuple[str, str]],
+        on_start: Callable[[str, str], None],
     ) -> None:
         self.world = world
         self.player = player
@@ -102,7 +110,7 @@ class SimulatedMachine:
         self.verdict = verdict
         self.stream_of = stream_of
         self.meetings = meetings
-        self.starts = starts
+        self.on_start = on_start
         self.journal = Journal(None)
         self.disk: dict[tuple[str, int, int], bytes] = {}
         self.is_up = True
@@ -122,7 +130,7 @@ class SimulatedMachine:
         def answered(entries: tuple[Entry, ...] | None) -> None:
             if self.life == life and self.is_up:
                 for entry in entries or ():
-                    self._guarded(lambda entry=entry: self._read(entry))
+                    self._guarded(partial(self._read, entry))
                 self.world.after(0.5, self._poll)
 
         self.world.request(lambda: self.service.entries(self.player, after), answered)
@@ -185,19 +193,28 @@ class SimulatedMachine:
                 self.disk = {place: blob for place, blob in self.disk.items() if place[0] != job.id}
 
     def _ask(self, envelope: Envelope, blob: bytes | None, job_id: str, then: Delivered | Uploaded) -> None:
-        """Posts a document until the service has taken it or refuses it for good; the tick asks again."""
+        """Posts a document until the service takes it or refuses it for good; the tick asks again."""
         life = self.life
 
         def answered(answer: bool | XorError | None) -> None:
-            if answer is not None and self.life == life:
-                self._guarded(lambda: self.jobs.handle(job_id, then))
+            if self.life != life or answer is None:
+                return
+            if isinstance(answer, XorError) and is_passing(answer):
+                return
+            failed = isinstance(answer, XorError) and blob is not None
+            event = (
+                Failed(kind="PeerError", code="peer.no-room", message="a stream is refused")
+                if failed
+                else then
+            )
+            self._guarded(lambda: self.jobs.handle(job_id, event))
 
         self.world.request(lambda: self.service.post(envelope, blob), answered)
 
     # -- the worker ---------------------------------------------------------------------------------------
 
     def _start_worker(self, job: Job, plan: PlacedPlan) -> None:
-        self.starts.append((job.id, self.player))
+        self.on_start(job.id, self.player)
         self.world.note(f"{self.player} starts the worker of {job.id[:6]}")
         key = self.world.random.randbytes(32).hex()
         worker = Worker(plan, key)
@@ -224,7 +241,7 @@ class SimulatedMachine:
         if not worker.is_alive:
             return
         players = {self.player, *peers_of(worker.plan, self.player)}
-        if worker.peers.keys() >= players - {self.player} and self.meetings[job_id].is_complete(players):
+        if self.meetings[job_id].try_to_meet(players):
             self._later(self.world.delay(), lambda: self._worker_done(job_id, worker))
         else:
             self._later(1.0, lambda: self._meet(job_id, worker))

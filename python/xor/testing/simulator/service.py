@@ -28,16 +28,13 @@ from xor.wire.messages import (
 from xor.wire.trust import Trust
 
 KINDS = {
-    cls.payload_type: kind
-    for kind, cls in {
-        Kind.APPROVAL: Approval,
-        Kind.REFUSAL: Refusal,
-        Kind.OFFER: Offer,
-        Kind.MANIFEST: Manifest,
-        Kind.FAILURE: Failure,
-        Kind.CANCEL: Cancel,
-        Kind.CLOSED: Closed,
-    }.items()
+    Approval.payload_type: Kind.APPROVAL,
+    Refusal.payload_type: Kind.REFUSAL,
+    Offer.payload_type: Kind.OFFER,
+    Manifest.payload_type: Kind.MANIFEST,
+    Failure.payload_type: Kind.FAILURE,
+    Cancel.payload_type: Kind.CANCEL,
+    Closed.payload_type: Kind.CLOSED,
 }
 TIMEOUTS = core.Timeouts(approvals_s=300, offers_s=120, completion_s=300)
 DOWN_S = 5.0
@@ -73,7 +70,9 @@ class SimulatedService:
         if not self.is_up:
             return None
         job_id = json.loads(envelope.payload)["plan"]
-        entry = Entry(position=1, job=job_id, kind=KINDS[envelope.payload_type], envelope=envelope.to_bytes().decode())
+        entry = Entry(
+            position=1, job=job_id, kind=KINDS[envelope.payload_type], envelope=envelope.to_bytes().decode()
+        )
         try:
             document = self.trust.read(entry)
             assert not isinstance(document, PlacedPlan)
@@ -129,7 +128,9 @@ class SimulatedService:
         self.world.after(DOWN_S, self._restart)
 
     def _restart(self) -> None:
-        self.jobs = {job_id: self.fold(job_id) for job_id in dict.fromkeys(entry.job for entry, _ in self.log)}
+        self.jobs = {
+            job_id: self.fold(job_id) for job_id in dict.fromkeys(entry.job for entry, _ in self.log)
+        }
         self.is_up = True
         self.world.note("service is back")
 
@@ -164,7 +165,9 @@ class SimulatedService:
                         return None
                 case core.Close(document):
                     self.jobs[job_id] = job
-                    return self._take(job_id, core.Arrived(document, seal_envelope(document, self.key), int(self.world.now)))
+                    return self._take(
+                        job_id, core.Arrived(document, seal_envelope(document, self.key), int(self.world.now))
+                    )
                 case core.Discard():
                     self.blobs = {key: blob for key, blob in self.blobs.items() if key[0] != job_id}
         self.jobs[job_id] = job
@@ -193,13 +196,16 @@ class SimulatedService:
         if not old:
             return entries
         self.world.note(f"service replays to {player}")
-        again = self.world.random.choice(old)
+        job = self.world.random.choice(old).job
         # Elsewhere in the log, but no further than the truth: a lie must not make the machine skip it.
-        return (*entries, again.model_copy(update={"position": len(self.log)}))
+        again = (entry.model_copy(update={"position": len(self.log)}) for entry in old if entry.job == job)
+        return (*entries, *again)
 
     def _forge_approval(self, entries: tuple[Entry, ...], player: str) -> tuple[Entry, ...]:
         """An approval of another player that it never gave, signed with the only key that the service has."""
-        waiting = [job for job in self.jobs.values() if player in job.plan.players and len(job.plan.players) > 1]
+        waiting = [
+            job for job in self.jobs.values() if player in job.plan.players and len(job.plan.players) > 1
+        ]
         if not waiting:
             return entries
         job = self.world.random.choice(waiting)
@@ -217,7 +223,11 @@ class SimulatedService:
 
     def _alter_plan(self, entries: tuple[Entry, ...], player: str) -> tuple[Entry, ...]:
         """A plan with a longer validity, under the old signature."""
-        plans = [entry for entry, _ in self.log if entry.kind is Kind.PLAN and player in self.jobs[entry.job].plan.players]
+        plans = [
+            entry
+            for entry, _ in self.log
+            if entry.kind is Kind.PLAN and player in self.jobs[entry.job].plan.players
+        ]
         if not plans:
             return entries
         envelope = Envelope.from_bytes(self.world.random.choice(plans).envelope.encode())
@@ -226,4 +236,7 @@ class SimulatedService:
         forged = Envelope(envelope.payload_type, canonical(body), envelope.signatures)
         self.world.note(f"service alters a plan for {player}")
         job_id = hashlib.sha256(forged.payload).hexdigest()
-        return (*entries, Entry(position=len(self.log), job=job_id, kind=Kind.PLAN, envelope=forged.to_bytes().decode()))
+        return (
+            *entries,
+            Entry(position=len(self.log), job=job_id, kind=Kind.PLAN, envelope=forged.to_bytes().decode()),
+        )

@@ -20,10 +20,10 @@ EPOCH = 1_800_000_000
 class Faults:
     """How much goes wrong, as probabilities; delays in seconds of virtual time."""
 
-    lost: float = 0.1
+    lost: float = 0.08
     repeated: float = 0.1
     delay_s: float = 2.0
-    crash: float = 0.03
+    crash: float = 0.01
     lie: float = 0.1
 
 
@@ -62,7 +62,9 @@ class World:
         """One line of the history, for whoever reads why a seed failed."""
         self.history.append(f"{self.now - EPOCH:9.3f}  {text}")
 
-    def request(self, ask: Callable[[], Answer], on_answer: Callable[[Answer | None], None], timeout_s: float = 10.0) -> None:
+    def request(
+        self, ask: Callable[[], Answer], on_answer: Callable[[Answer | None], None], timeout_s: float = 10.0
+    ) -> None:
         """Sends a request: it, or its answer, may be lost or late, and the request may arrive twice.
 
         `ask` runs where the request arrives and may raise what the receiver refuses; `on_answer` gets the
