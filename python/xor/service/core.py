@@ -220,7 +220,7 @@ def is_repeat(job: Job, document: Said, envelope: Envelope) -> bool:
     slot = slot_of(document)
     known = job.said.get(slot)
     if known is not None:
-        if known == _digest(envelope):
+        if known == digest(envelope):
             return True
         raise _conflict(job, f"the log already holds another {slot.kind.value} of '{slot.member}'")
     _check_member(job, document)
@@ -265,6 +265,11 @@ def slot_of(document: Said) -> Slot:
             return Slot(Kind.CLOSED)
 
 
+def digest(envelope: Envelope) -> str:
+    """The hash of what was said, without the signatures: the same words signed twice are the same words."""
+    return hashlib.sha256(envelope.payload_type.encode() + b"\0" + envelope.payload).hexdigest()
+
+
 def unknown_job() -> UsageError:
     """The same error for a job that is not there and for one that the caller may not see."""
     return UsageError("there is no such job here", code="usage.unknown-job")
@@ -275,7 +280,7 @@ def _submitted(job: Job | None, event: Submitted, timeouts: Timeouts) -> Outcome
         # The id is the hash of the plan: the same job, whoever sends it again, and no second run.
         return job, ()
     slot = Slot(Kind.PLAN, event.plan.analyst)
-    made = Job(event.job, event.plan, timeouts, event.at, event.at, said={slot: _digest(event.envelope)})
+    made = Job(event.job, event.plan, timeouts, event.at, event.at, said={slot: digest(event.envelope)})
     return made, (Append(slot, event.envelope, event.at), Wake(made.plan.players))
 
 
@@ -283,7 +288,7 @@ def _arrived(job: Job, event: Arrived) -> Outcome:
     if is_repeat(job, event.document, event.envelope):
         return job, ()
     slot = slot_of(event.document)
-    said = {**job.said, slot: _digest(event.envelope)}
+    said = {**job.said, slot: digest(event.envelope)}
     after = replace(job, said=said)
     state = job.state if job.state.is_final else _next_state(after, event.document)
     if state.is_final and not job.state.is_final:
@@ -377,8 +382,3 @@ def _check_after_end(job: Job, document: Said) -> None:
 
 def _conflict(job: Job, message: str, code: str = "job.conflict") -> XorError:
     return UsageError(message, code=code, job_id=job.id)
-
-
-def _digest(envelope: Envelope) -> str:
-    """What was said, without the signatures: the same words signed twice are the same words."""
-    return hashlib.sha256(envelope.payload_type.encode() + b"\0" + envelope.payload).hexdigest()

@@ -5,7 +5,7 @@ transaction as the entry that changed them; `Store.load` folds the log.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,15 +110,16 @@ class Store:
             ) from None
         return position
 
-    def load(self, job_id: str, trust: dict[str, Trust], timeouts: Timeouts) -> Job | None:
-        """The fold of a job's log; every signature is checked again."""
+    def load(self, job_id: str, trust: Mapping[str, Trust], timeouts: Timeouts) -> tuple[Job, int] | None:
+        """The fold of a job's log and its last position; every signature is checked again."""
         query = sa.select(entries).where(entries.c.job == job_id).order_by(entries.c.position)
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
             network = connection.scalar(sa.select(jobs.c.network).where(jobs.c.job == job_id))
-        if network not in trust:
+        if network is None or network not in trust:
             return None
-        return core.fold((_event(trust[network], row) for row in rows), timeouts)
+        job = core.fold((_event(trust[network], row) for row in rows), timeouts)
+        return None if job is None else (job, int(rows[-1].position))
 
     def unfinished(self) -> tuple[str, ...]:
         """The ids of the jobs that have not ended, oldest first."""

@@ -1,0 +1,150 @@
+"""`python -m xor.service`: serves one directory on loopback until SIGTERM or Ctrl-C."""
+
+import argparse
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from xor.errors import ResourceError, UsageError, XorError
+from xor.service.app import create_app
+from xor.service.jobs import Settings
+from xor.service.shell import Service
+
+DEFAULT_PORT = 3000
+MAX_HEADER_BYTES = 2**20
+"""A manifest travels in a header."""
+
+GRACE_S = 5
+"""How long requests under way may take once the service is told to stop."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn, but told to stop it wakes all who wait, and says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, service: Service, address: str) -> None:
+        super().__init__(config)
+        self._service = service
+        self._address = address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        names = ", ".join(sorted(self._service.networks))
+        print(f"xor service ready on {self._address} for {names}", flush=True)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        yield
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self._service.stop()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket bound to a loopback address; it does not listen yet.
+
+    Raises:
+        UsageError: the address is not loopback, or the port is in use.
+    """
+    address = _loopback(host)
+    bound = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        with _port_errors(host, port):
+            bound.bind((address, port))
+    except XorError:
+        bound.close()
+        raise
+    return bound
+
+
+def serve(directory: Path, host: str, port: int, settings: Settings | None = None) -> None:
+    """Serves until told to stop.
+
+    Raises:
+        XorError: the address or the directory is not in order.
+    """
+    with contextlib.closing(bind(host, port)) as bound:
+        app: FastAPI = create_app(directory, settings)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+            http="h11",
+            ws="none",
+            loop="asyncio",
+        )
+        address = f"http://{host}:{bound.getsockname()[1]}"
+        with _port_errors(host, port):
+            # Not before the service is there: what waits in the queue would be older than its start.
+            bound.listen(socket.SOMAXCONN)
+        Server(config, app.state.service, address).run(sockets=[bound])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m xor.service", description=__doc__)
+    parser.add_argument("--dir", type=Path, required=True, help="the service's directory")
+    parser.add_argument("--host", default="127.0.0.1", help="a loopback address (there is no TLS yet)")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes any free one")
+    chosen = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        serve(chosen.dir, chosen.host, chosen.port)
+    except XorError as error:
+        print(f"xor service: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+@contextlib.contextmanager
+def _port_errors(host: str, port: int) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise UsageError(
+                f"port {port} on {host} is in use",
+                code="usage.port-in-use",
+                hint="another service may be running: `xor local down` stops it; or choose another port.",
+            ) from None
+        raise ResourceError(
+            f"the service cannot listen on port {port} of {host}",
+            code="resource.cannot-listen",
+            hint="choose another port.",
+        ) from None
+
+
+def _loopback(host: str) -> str:
+    if host == "localhost":
+        return "127.0.0.1"
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise UsageError(
+            f"the service does not listen on '{host}': without TLS it serves loopback only",
+            code="usage.not-loopback",
+            hint="use 127.0.0.1, ::1 or localhost.",
+        )
+    return host
+
+
+if __name__ == "__main__":
+    sys.exit(main())

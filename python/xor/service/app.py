@@ -1,0 +1,303 @@
+"""The HTTP API: routes only. What they mean is in `shell`, what they answer on error in `problems`."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path as FilePath
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from xor.errors import InternalError, UsageError, XorError
+from xor.model.agreement import HEX_32_BYTES
+from xor.model.dataset import NAME
+from xor.service.jobs import Settings
+from xor.service.problems import status_of
+from xor.service.requests import (
+    Caller,
+    EnvelopeModel,
+    LargeEnvelope,
+    Served,
+    SignatureModel,
+    SmallEnvelope,
+    envelope_body,
+)
+from xor.service.shell import Service
+from xor.signing import encode
+from xor.wire.http import (
+    ANNOUNCE,
+    HEALTH,
+    INBOX,
+    JOBS,
+    JSON_TYPE,
+    MANIFEST_HEADER,
+    MAX_WAIT_S,
+    PROBLEM_TYPE,
+    STREAM_TYPE,
+    encode_problem,
+    read_manifest_header,
+)
+from xor.wire.messages import JobView, NetworkView
+
+log = logging.getLogger("xor.service")
+
+MAX_LISTED = 1000
+
+NetworkName = Annotated[str, Path(pattern=NAME)]
+JobId = Annotated[str, Path(pattern=HEX_32_BYTES)]
+Node = Annotated[int, Path(ge=0, le=10_000)]
+Side = Annotated[int, Path(ge=0, le=1)]
+
+
+def stream_of(node: Node, side: Side) -> tuple[int, int]:
+    return node, side
+
+
+Stream = Annotated[tuple[int, int], Depends(stream_of)]
+_NEW: dict[int | str, dict[str, Any]] = {
+    201: {"model": JobView, "description": "New."},
+    200: {"description": "Known already."},
+}
+
+
+class Health(BaseModel):
+    """The service is up; the networks that it serves."""
+
+    status: str
+    networks: list[str]
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem document; see docs/errors.md for the codes."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    kind: str
+    code: str
+    hint: str | None = None
+
+
+def create_app(directory: FilePath, settings: Settings | None = None) -> FastAPI:
+    """The application over a service's directory; `setup.create` makes one.
+
+    Raises:
+        XorError: the directory is not in order, or another service runs in it.
+    """
+    service = Service(directory, settings or Settings())
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        clock = asyncio.create_task(service.keep_time())
+        try:
+            yield
+        finally:
+            clock.cancel()
+            with suppress(asyncio.CancelledError):
+                await clock
+            service.close()
+
+    app = FastAPI(
+        title="xor service",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        responses={"default": {"model": Problem, "description": "A problem document."}},
+    )
+    app.state.service = service
+    _add_routes(app)
+    _add_problems(app)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _add_routes(app: FastAPI) -> None:
+    app.add_api_route(HEALTH, health, methods=["GET"])
+    app.add_api_route("/v1/networks/{network}", network_view, methods=["GET"], response_model=NetworkView)
+    plan = envelope_body("a placed plan")
+    app.add_api_route(
+        "/v1/networks/{network}/jobs", submit, methods=["POST"], responses=_NEW, openapi_extra=plan
+    )
+    app.add_api_route(JOBS, list_jobs, methods=["GET"], response_model=list[JobView])
+    app.add_api_route("/v1/jobs/{job}", job_view, methods=["GET"], response_model=JobView)
+    said = envelope_body("an approval, refusal, offer, failure or cancel")
+    app.add_api_route("/v1/jobs/{job}/entries", post, methods=["POST"], responses=_NEW, openapi_extra=said)
+    app.add_api_route(
+        "/v1/jobs/{job}/progress",
+        progress,
+        methods=["POST"],
+        status_code=204,
+        openapi_extra=envelope_body("a progress message"),
+    )
+    stream = "/v1/jobs/{job}/blobs/{node}/{side}"
+    binary: dict[str, Any] = {"content": {STREAM_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
+    app.add_api_route(stream, upload, methods=["PUT"], responses=_NEW, openapi_extra={"requestBody": binary})
+    app.add_api_route(stream, download, methods=["GET"], responses={200: binary}, response_class=FileResponse)
+    app.add_api_route(
+        ANNOUNCE,
+        announce,
+        methods=["POST"],
+        status_code=204,
+        openapi_extra=envelope_body("an announcement"),
+    )
+    app.add_api_route(
+        INBOX, inbox, methods=["POST"], response_model=EnvelopeModel, openapi_extra=envelope_body("a poll")
+    )
+
+
+async def health(service: Served) -> Health:
+    """Whether the service is up."""
+    return Health(status="ok", networks=sorted(service.networks))
+
+
+async def network_view(network: NetworkName, caller: Caller, service: Served) -> Response:
+    """Agreement and catalogue of a network."""
+    return _json(await service.catalogue(network, caller))
+
+
+async def submit(network: NetworkName, caller: Caller, envelope: LargeEnvelope, service: Served) -> Response:
+    """Asks for a job: the body is the plan, signed by its analyst."""
+    return _job(*await service.submit(network, caller, envelope))
+
+
+async def list_jobs(
+    caller: Caller, service: Served, limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 100
+) -> Response:
+    """The jobs that the caller submitted or receives, newest first, without their logs."""
+    views = await service.jobs(caller, limit)
+    return Response(b"[" + b",".join(encode(view) for view in views) + b"]", media_type=JSON_TYPE)
+
+
+async def job_view(
+    job: JobId,
+    caller: Caller,
+    service: Served,
+    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    wait_s: Annotated[int, Query(ge=0, le=MAX_WAIT_S)] = 0,
+) -> Response:
+    """A job with its log after a position; waits for news if there are none."""
+    return _json(await service.view(job, caller, after, wait_s))
+
+
+async def post(job: JobId, envelope: SmallEnvelope, service: Served) -> Response:
+    """What a machine says about a job, or its analyst's cancel."""
+    return _job(*await service.post(job, envelope))
+
+
+async def progress(job: JobId, envelope: SmallEnvelope, service: Served) -> Response:
+    """How far a machine is; kept in memory only."""
+    await service.progress(job, envelope)
+    return Response(status_code=204)
+
+
+async def upload(
+    job: JobId,
+    stream: Stream,
+    manifest: Annotated[str, Header(alias=MANIFEST_HEADER)],
+    request: Request,
+    service: Served,
+) -> Response:
+    """Stores a sealed stream and logs its manifest."""
+    envelope = read_manifest_header(manifest)
+    try:
+        return _job(*await service.upload(job, stream, envelope, request.stream()))
+    except ClientDisconnect:
+        raise UsageError("the upload broke off", code="usage.broken-off") from None
+
+
+async def download(job: JobId, stream: Stream, caller: Caller, service: Served) -> Response:
+    """A sealed stream of a released job."""
+    return FileResponse(await service.stream(job, stream, caller), media_type=STREAM_TYPE)
+
+
+async def announce(envelope: LargeEnvelope, service: Served) -> Response:
+    """A machine's heartbeat."""
+    await service.announce(envelope)
+    return Response(status_code=204)
+
+
+async def inbox(envelope: SmallEnvelope, service: Served) -> Response:
+    """The log entries that concern a machine; waits for some if there are none."""
+    answer = await service.inbox(envelope)
+    return Response(answer.to_bytes(), media_type=JSON_TYPE)
+
+
+def _json(document: BaseModel) -> Response:
+    return Response(encode(document), media_type=JSON_TYPE)
+
+
+def _job(view: JobView, is_new: bool) -> Response:
+    return Response(encode(view), status_code=201 if is_new else 200, media_type=JSON_TYPE)
+
+
+def _add_problems(app: FastAPI) -> None:
+    app.add_exception_handler(XorError, _on_error)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(RequestValidationError, _on_validation)
+    app.add_exception_handler(Exception, _on_bug)
+
+
+async def _on_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, XorError)
+    status, title = status_of(error)
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    body = encode_problem(error, status, title)
+    return Response(body, status_code=status, media_type=PROBLEM_TYPE, headers=headers)
+
+
+async def _on_http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "usage.unknown-route", 405: "usage.method-not-allowed"}.get(
+        error.status_code, "usage.invalid"
+    )
+    known = UsageError(str(error.detail), code=code, hint="GET /openapi.json lists the routes.")
+    body = encode_problem(known, error.status_code, str(error.detail))
+    return Response(body, error.status_code, headers=error.headers, media_type=PROBLEM_TYPE)
+
+
+async def _on_validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    names = sorted({".".join(str(part) for part in each["loc"]) for each in error.errors()})
+    what = f"a parameter is missing or has the wrong form: {', '.join(names)}"
+    return await _on_error(request, UsageError(what, code="usage.bad-parameter"))
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    """Tells the caller an incident's number and nothing else; the rest is in the service's own log."""
+    incident = secrets.token_hex(8)
+    log.error("incident %s at %s", incident, request.url.path, exc_info=error)
+    return await _on_error(
+        request,
+        InternalError(
+            f"the service met a bug; incident {incident}",
+            code=f"internal.{incident}",
+            hint="tell its operator the incident's number.",
+        ),
+    )
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with the models of signed bodies that routes read by themselves."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        template = "#/components/schemas/{model}"
+        for model in (EnvelopeModel, SignatureModel):
+            schema = model.model_json_schema(ref_template=template)
+            schema.pop("$defs", None)
+            schemas.setdefault(model.__name__, schema)
+        app.openapi_schema = document
+    return app.openapi_schema
