@@ -1,0 +1,126 @@
+"""The local engine against the oracle: the same rows, with exact values and types, whatever the plan."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from xor.engine import local
+from xor.engine.arrow import arrow_type
+from xor.engine.sources import Source
+from xor.plan.relations import JoinKind, Relation, Scan, post_order
+from xor.testing.oracle import Value, evaluate
+from xor.testing.strategies import Sample, joins, relations, rows_of, samples, tables
+
+ONE_CORE = local.Limits(threads=1)
+
+
+def examples(count: int) -> settings:
+    return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def dataset(sample: Sample) -> local.Dataset:
+    columns = [
+        pa.chunked_array([pa.array([row[field.name] for row in sample.rows], arrow_type(field.type))])
+        for field in sample.entry.schema
+    ]
+    return local.Dataset(sample.entry, pa.table(columns, names=list(sample.entry.schema.names)))
+
+
+def exact(rows: Iterable[tuple[Value, ...]]) -> Counter[tuple[str, ...]]:
+    """Rows as a multiset in which 1, 1.0, True and 1.00 differ, NaN equals itself and 0.0 is not -0.0."""
+    return Counter(tuple(_exact(value) for value in row) for row in rows)
+
+
+def _exact(value: Value) -> str:
+    match value:
+        case float():
+            return value.hex()
+        case dt.datetime() if value.tzinfo:
+            return value.astimezone(dt.UTC).isoformat()
+        case dt.date() | Decimal():
+            return f"{type(value).__name__} {value}"
+    return repr(value)
+
+
+def rows_in(table: local.Table) -> list[tuple[Any, ...]]:
+    columns = [column.to_pylist() for column in pa.table(table).columns]
+    return list(zip(*columns, strict=True))
+
+
+def check(relation: Relation, inputs: Mapping[str, local.Input], contents: Mapping[str, Sample]) -> None:
+    found = local.run(relation, inputs, limits=ONE_CORE)
+    assert pa.table(found).schema.types == [arrow_type(field.type) for field in relation.schema]
+    assert exact(rows_in(found)) == exact(evaluate(relation, rows_of(contents)))
+
+
+@examples(300)
+@given(st.data())
+def test_a_random_plan_gives_the_rows_of_the_oracle(data: st.DataObject) -> None:
+    contents = data.draw(tables())
+    relation = data.draw(relations(contents))
+    for node in post_order(relation):
+        event(type(node).__name__)
+    check(relation, {name: dataset(sample) for name, sample in contents.items()}, contents)
+
+
+@examples(60)
+@pytest.mark.parametrize("kind", list(JoinKind))
+@given(st.data())
+def test_every_kind_of_join_gives_the_rows_of_the_oracle(kind: JoinKind, data: st.DataObject) -> None:
+    contents = {
+        name: data.draw(samples(name, types=[data.draw(st.sampled_from(["text", "int64", "decimal(9,2)"]))]))
+        for name in ("a", "b")
+    }
+    join = data.draw(joins(Scan(contents["a"].entry), Scan(contents["b"].entry), kinds=[kind]))
+    event(type(join).__name__)
+    check(join, {name: dataset(sample) for name, sample in contents.items()}, contents)
+
+
+@examples(150)
+@given(st.data(), st.sampled_from(["csv", "parquet"]), st.booleans())
+def test_what_is_written_to_a_file_is_read_back(data: st.DataObject, format: Any, has_header: bool) -> None:
+    sample = data.draw(samples("a"))
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / f"it's [a] *file*?.{format}"
+        header = None if has_header or format == "parquet" else sample.entry.schema.names
+        if format == "csv":
+            path.write_bytes(csv_bytes(sample, has_header=header is None))
+        else:
+            pyarrow.parquet.write_table(dataset(sample).arrow, path)
+        source = Source(sample.entry, path, format, header)
+        check(Scan(sample.entry), {"a": source}, {"a": sample})
+
+
+def csv_bytes(sample: Sample, has_header: bool) -> bytes:
+    lines = [",".join(map(_quoted, sample.entry.schema.names))] if has_header else []
+    lines += [",".join(_field(row[name]) for name in sample.entry.schema.names) for row in sample.rows]
+    return "".join(line + "\r\n" for line in lines).encode()
+
+
+def _field(value: Value) -> str:
+    match value:
+        case None:
+            return ""
+        case str():
+            return _quoted(value)
+        case Decimal():
+            return format(value, "f")
+        case dt.datetime():
+            return value.isoformat(" ")
+        case bool():
+            return str(value).lower()
+    return str(value)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
