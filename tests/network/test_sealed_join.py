@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import math
 import os
+import resource
 import socket
 import threading
 import unicodedata
@@ -533,17 +534,24 @@ def test_progress_tells_bounds_only_and_cancels(pair: Pair) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
+    pair.left.path.unlink()
     pair.left.progress = stop
     pair.run(make_spec("inner", LEFT, RIGHT, (24, 32)))
     assert isinstance(pair.left.outcome, KeyboardInterrupt)
-    assert not pair.left.path.exists()
+    assert list(pair.left.path.parent.iterdir()) == [pair.right.path], "of the first run"
 
 
-def test_a_full_disk_is_a_resource_error(pair: Pair) -> None:
-    pair.left.path = Path("/dev/full")
-    pair.run(make_spec("inner", LEFT, RIGHT))
-    assert isinstance(pair.left.outcome, ResourceError)
-    assert pair.left.outcome.code == "resource.disk"
+def test_a_full_disk_is_a_resource_error_and_leaves_no_file(tmp_path: Path) -> None:
+    table, spec = LEFT.arrow().select([1, 2]), encode(release_spec(20))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(ResourceError) as raised:
+            _core.release_table(spec, table, str(tmp_path / "out"), lambda *_: None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.code == "resource.disk"
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- releases -------------------------------------------------------------------------------------------

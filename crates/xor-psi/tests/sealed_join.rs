@@ -46,11 +46,11 @@ proptest! {
         for kind in KINDS {
             let bounds = [left.len() + spare.0, right.len() + spare.1];
             let sent = run(&spec(kind, bounds), &tables(kind, &left, &right));
-            for side in 0..2 {
+            for (side, sent) in sent.iter().enumerate() {
                 let plain = plain_formula(kind, bounds, side);
                 let expected = plain + 16 * plain.div_ceil(1 << 20).max(1);
-                prop_assert_eq!(sent[side].bytes.len() as u64, expected, "{} side {}", kind, side);
-                prop_assert_eq!(sent[side].join.stream.bytes, expected);
+                prop_assert_eq!(sent.bytes.len() as u64, expected, "{} side {}", kind, side);
+                prop_assert_eq!(sent.join.stream.bytes, expected);
             }
         }
     }
@@ -58,10 +58,10 @@ proptest! {
 
 /// As written in docs/protocols/sealed-join.md, independently of the code.
 fn plain_formula(kind: &str, bounds: [usize; 2], side: usize) -> u64 {
-    let log2 = |n: usize| (0..).find(|bits| 1_usize << bits >= n).unwrap();
+    let log2 = |n: usize| -> usize { (0..).find(|bits| 1_usize << bits >= n).unwrap() };
     let o = usize::from(opener(kind, bounds));
     let (cells, openers) = (bounds[side], bounds[o]);
-    let label = (40 + log2(cells) + log2(openers.max(cells)) + 7) / 8;
+    let label = (40 + log2(cells) + log2(openers.max(cells))).div_ceil(8);
     // One NULL byte; a length byte and 20, or two and 300; without columns the NULL byte only.
     let longest = match (side, kind) {
         (0, _) => 1 + 1 + 20,

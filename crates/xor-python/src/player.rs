@@ -1,6 +1,6 @@
 //! What a worker calls: a sealed join with a peer, or a release without one.
 
-use std::fs::{File, OpenOptions, remove_file};
+use std::fs::{File, OpenOptions, remove_file, rename};
 use std::net::TcpStream;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -106,20 +106,24 @@ fn finish(channel: TlsChannel) -> Result<(), PsiError> {
     }
 }
 
-/// Writes a new file that only this user reads; a failed step leaves none.
+/// Writes a file that only this user reads and that appears when it is complete.
 fn write_out<T>(path: &str, work: impl FnOnce(&mut File) -> Result<T, PsiError>) -> Result<T, PsiError> {
+    let partial = format!("{path}.partial");
     let mut options = OpenOptions::new();
+    // `create_new`: what stands there already, or a link to elsewhere, is not ours to overwrite.
     let mut file = options
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
-        .open(path)
+        .open(&partial)
         .map_err(PsiError::Write)?;
-    let result = work(&mut file);
+    let result = work(&mut file).and_then(|done| {
+        rename(&partial, path).map_err(PsiError::Write)?;
+        Ok(done)
+    });
     if result.is_err() {
         // The error that matters is the first one.
-        let _ = remove_file(path);
+        let _ = remove_file(&partial);
     }
     result
 }

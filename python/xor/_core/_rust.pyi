@@ -93,7 +93,8 @@ def sealed_join(
         is_listener: whether this side accepted the connection; exactly one side did.
         tls_private_key: the 32-byte seed of this job's key, see `job_key`.
         peer_public_key: the one key that the peer must hold.
-        out_path: is replaced, readable by this user only, and absent after a failure.
+        out_path: appears, readable by this user only, once it is complete; until then `.partial` follows its
+            name, which must be free.
         stall_timeout_s: how long the peer may stay silent.
 
     Units: s, bytes.
