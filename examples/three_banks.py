@@ -3,8 +3,8 @@
 Every column is revealed, so it runs under permissive policies only. `make demo` brings up such a network.
 """
 
-from xor import dataframe as xf
 from xor import session
+from xor import dataframe as xf
 
 with session.open_session("localhost", 3000, api_token="*", use_ssl=False) as sess:
     # the default client to use for interaction with the service

@@ -1,4 +1,4 @@
-"""The three banks under policies that protect: accounts, amount, time and flag of a payment, and nothing else.
+"""The three banks under policies that protect: a payment's accounts, amount, time and flag only.
 
 Only what is selected leaves the owners, also in sealed form.
 """

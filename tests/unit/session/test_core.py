@@ -101,11 +101,20 @@ def test_time_does_not_run_out_while_a_released_result_is_fetched(followed):
 
 
 def test_a_refusal_says_who_why_and_what_would_allow_it(followed, service):
-    refusal = dict(
-        network=NETWORK, player="player-1", kind="PolicyDenied", code="policy.denied",
-        message="bank-c refuses", violations=("step 4: column 'zip'",), grant="reveal to fraud-desk: {rows: [zip]}",
-    )  # fmt: skip
-    service.answers = lambda service, plan, job: service.say(Refusal(plan=job, **refusal), "player-1", job)
+    def refuse(service, plan, job):
+        refusal = Refusal(
+            network=NETWORK,
+            plan=job,
+            player="player-1",
+            kind="PolicyDenied",
+            code="policy.denied",
+            message="bank-c refuses",
+            violations=("step 4: column 'zip'",),
+            grant="reveal to fraud-desk: {rows: [zip]}",
+        )
+        service.say(refusal, "player-1", job)
+
+    service.answers = refuse
     error = ended_with(followed.submit())
     assert isinstance(error, PolicyDenied)
     assert (error.player, error.job_id) == ("player-1", followed.run.job)
