@@ -92,6 +92,42 @@ mod tests {
             .collect()
     }
 
+    /// The bytes of the protocol page, over the elements of the RFC's third vector.
+    #[test]
+    fn the_weights_are_the_written_ones() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../tests/vectors/oprf/xor-batch-weights.json"
+        );
+        let file: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let hex = |value: &serde_json::Value| {
+            let text = value.as_str().unwrap().to_owned();
+            (0..text.len())
+                .step_by(2)
+                .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+                .collect()
+        };
+        let all = |name: &str| -> Vec<Vec<u8>> { file[name].as_array().unwrap().iter().map(hex).collect() };
+        let elements = |name: &str| -> Vec<Element> {
+            all(name)
+                .iter()
+                .map(|bytes| Element::decode(bytes.as_slice().try_into().unwrap()).unwrap())
+                .collect()
+        };
+        let public: Vec<u8> = hex(&file["pkSm"]);
+        let (c, d) = (elements("C"), elements("D"));
+        let weights = weights(
+            public.as_slice().try_into().unwrap(),
+            &c,
+            d.iter().map(Element::encoded),
+        );
+        let weights: Vec<Vec<u8>> = weights
+            .iter()
+            .map(|weight| weight.as_bytes()[..16].to_vec())
+            .collect();
+        assert_eq!(weights, all("weights"));
+    }
+
     #[test]
     fn honest_batches_of_every_length_verify() {
         for size in [0, 1, 2, 3, 300] {

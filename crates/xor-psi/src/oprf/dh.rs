@@ -25,7 +25,8 @@ pub const MAX_BOUND: usize = 1 << 21;
 /// What one core works on at once: long enough to share one inversion among its encodings.
 const CHUNK: usize = 256;
 
-/// The verifiable OPRF of RFC 9497 over ristretto255 and SHA-512.
+/// The verifiable OPRF of RFC 9497 over ristretto255 and SHA-512, with a batch's proof bound to all of
+/// its elements.
 ///
 /// # Security
 /// Malicious peers; one-more gap Diffie-Hellman on ristretto255 and random oracles. Key and blinds
