@@ -8,8 +8,8 @@ from pydantic import Field as Bounded
 
 from xor.model.dataset import NAME, Strict
 
-MAX_TEXT = 64 * 1024
-"""Characters of a policy. A lawyer reads it; a bomb is longer."""
+MAX_TEXT = 128 * 1024
+"""Characters of a policy: enough for a table of a thousand columns. A bomb is longer."""
 
 
 class Policy(Strict):

@@ -122,10 +122,12 @@ class _Builder:
                 )
             case yaml.DocumentStartEvent() if self.root is not None:
                 raise refusal("it holds a second document", line, hint="one file, one policy: remove `---`.")
-            case yaml.AliasEvent():
-                raise refusal("aliases (*) are not allowed", line, hint="write it out, or quote the text.")
             case yaml.NodeEvent(anchor=str()):
-                raise refusal("anchors (&) are not allowed", line, hint="write it out, or quote the text.")
+                raise refusal(
+                    "anchors (&) and aliases (*) are not allowed",
+                    line,
+                    hint="write it out, or quote the text.",
+                )
             case yaml.ScalarEvent(tag=str()) | yaml.CollectionStartEvent(tag=str()):
                 raise refusal("tags (!) are not allowed", line, hint="quote a text that starts with '!'.")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xor.errors import PolicyDenied
+from xor.errors import PolicyDenied, UsageError
 from xor.model.agreement import Agreement
 from xor.model.disclosure import Disclosure, Party, Role, Subject
 from xor.model.types import TEXT, decimal
@@ -131,6 +131,38 @@ def test_what_a_filter_reads_must_be_revealed():
 
 def payments():
     return select(scan("transactions_a"), ["ordering_account", "amount"])
+
+
+def test_that_rows_match_is_revealed_too():
+    """No column of A is in the result, nor equals one; yet its payments decide which rows of B appear."""
+    joined = join(scan("accounts_b"), scan("transactions_a"), ("account", "beneficiary_account"))
+    text = SENSIBLE["transactions_a"].replace("reveal to fraud-desk:", "reveal to auditors:")
+    refused = decide(select(joined, ["balance_0"]), {"transactions_a": text})
+    assert refused.grants == {"transactions_a": "reveal to fraud-desk: {rows: []}"}
+    assert "which rows match in 'transactions_a'" in str(refused.to_error())
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"not_after": NOW}, "plan.agreement-expired"),
+        ({"not_before": NOW + 1}, "plan.agreement-expired"),
+        ({"network": "other"}, "plan.other-network"),
+    ],
+)
+def test_a_plan_needs_an_agreement_of_its_network_that_is_in_force(change, code):
+    other = agreement().model_copy(update=change)
+    decision = judge(placed(one_direction()), policies(SENSIBLE), other, {}, NOW)
+    assert [each.code for each in decision.violations] == [code]
+
+
+@pytest.mark.parametrize("change", [{"owner": "bank-a"}, {"dataset": "accounts_b"}, {"network": "other"}])
+def test_a_policy_is_in_force_for_its_owners_dataset_only(change):
+    binding = {"network": NETWORK, "owner": "bank-c", "dataset": "accounts_c", "policy_version": 1}
+    policy = Policy(**{**binding, **change}, text=SENSIBLE["accounts_c"])
+    with pytest.raises(UsageError) as raised:
+        in_force(policy, ENTRIES["accounts_c"])
+    assert raised.value.code == "policy.other-dataset"
 
 
 def test_guesses_of_one_plan_are_summed_over_its_joins():

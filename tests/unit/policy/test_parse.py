@@ -7,6 +7,7 @@ from xor.policy.clauses import CLAUSES, NOT_BUILT
 from xor.policy.clauses.join import JoinClause
 from xor.policy.clauses.protection import ProtectionClause
 from xor.policy.clauses.reveal import RevealClause
+from xor.policy.document import MAX_TEXT
 from xor.policy.grant import policy_text
 from xor.policy.parse import parse, with_grant
 from xor.policy.tree import Items, Table, Text, read_tree
@@ -217,3 +218,9 @@ def test_a_grant_is_added_to_lists_and_replaces_numbers():
     clauses = parse(with_grant(text, grant))
     assert clauses.of(JoinClause) == JoinClause({"account": ("a.b", "c.d")}, ("e",), 9)
     assert list(clauses.of(RevealClause).columns) == ["account", "zip"]
+
+
+def test_a_policy_longer_than_any_lawyer_reads_is_refused():
+    comment = "# " + "x" * (MAX_TEXT - len(HEAD) - 3) + "\n"
+    parse(HEAD + comment)
+    assert refused(HEAD + comment + "#").code == "policy.too-large"
