@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -49,6 +50,8 @@ class Link:
             base_url=directory.settings.service,
             # No proxies, certificates or passwords from the environment.
             trust_env=False,
+            # There is no TLS to the service yet; a context that trusts nobody reads no certificates.
+            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             timeout=TIMEOUT_S,
         )
 

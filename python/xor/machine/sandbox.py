@@ -12,6 +12,7 @@ from pathlib import Path
 import xor
 from xor.engine.private import restrict_filesystem
 
+ENFORCED = "enforced"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 
@@ -31,14 +32,15 @@ _SYSTEM = (
     "/etc/gai.conf",
     "/dev/urandom",
     "/dev/zero",
-    "/proc/cpuinfo",
-    "/proc/meminfo",
-    "/proc/stat",
-    "/proc/sys/vm",
+    "/proc",
     "/sys/devices/system/cpu",
     "/sys/fs/cgroup",
 )
-"""Libraries, names of hosts, time zones and the size of this computer: nothing that belongs to anybody."""
+"""Libraries, names of hosts, time zones and the size of this computer: nothing that belongs to anybody.
+
+DuckDB ends the process if it cannot read its own `/proc/self/cgroup`, whose inode no rule can hold on to,
+hence `/proc`. Environments, memory and files of other processes stay closed: Landlock lets nobody trace out.
+"""
 
 
 def harden() -> None:
@@ -71,7 +73,13 @@ def _interpreter() -> set[Path]:
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     executables = {Path(sys.executable).parent, Path(sys.executable).resolve().parent}
     libraries = {Path(sysconfig.get_path(name)) for name in names}
-    return executables | libraries | {Path(xor.__file__).parent, Path(sys.base_exec_prefix) / "lib"}
+    # The import system lists the folder in which it finds a package, hence the parent of this one.
+    package = Path(xor.__file__).parents[1]
+    return (
+        executables
+        | libraries
+        | {package, Path(sys.base_exec_prefix) / "lib", Path(sys.prefix) / "pyvenv.cfg"}
+    )
 
 
 def _prctl(option: int, value: int) -> None:

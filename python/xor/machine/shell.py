@@ -6,7 +6,6 @@ It dials out only; the one port it may listen on is for other machines. While th
 import asyncio
 import contextlib
 import fcntl
-import os
 import secrets
 import shutil
 import time
@@ -66,6 +65,8 @@ from xor.wire.messages import Entry, Kind, Progress
 
 HEARTBEAT_S = 10.0
 POLL_S = 25
+HASTY_S = 1.0
+"""A service that answers sooner, and with nothing, is not asked again at once."""
 TICK_S = 2.0
 FAREWELL_S = 2.0
 """How long a stopping machine tries to tell the others that it stops."""
@@ -128,7 +129,7 @@ class Machine:
                 await backoff.pause()
                 continue
             if is_away is not False:
-                log.info(f"{self._settings.player} is ready", datasets=len(datasets))
+                log.info(f"{self._settings.player} is ready", datasets=len(datasets), listens=self._address)
             is_away = False
             backoff.reset()
             await asyncio.sleep(HEARTBEAT_S)
@@ -136,6 +137,7 @@ class Machine:
     async def _poll_for_ever(self) -> None:
         backoff = Backoff()
         while True:
+            asked_at = time.monotonic()
             try:
                 inbox = await self._link.poll(
                     self._journal.inbox_position, POLL_S, _now(), secrets.token_hex(32)
@@ -146,9 +148,12 @@ class Machine:
                     log.warning("a poll was not answered properly", code=error.code)
                 await backoff.pause()
                 continue
-            backoff.reset()
             for entry in inbox.entries:
                 self._take(entry)
+            if inbox.entries or time.monotonic() - asked_at > HASTY_S:
+                backoff.reset()
+            else:
+                await backoff.pause()
 
     async def _tick_for_ever(self) -> None:
         while True:
@@ -163,6 +168,9 @@ class Machine:
             payload = self._verified(entry)
         except XorError as error:
             log.warning("ignored an entry", job=entry.job[:12], kind=entry.kind, code=error.code)
+        except Exception as error:
+            # A decoder that stumbles over a member's odd document must not stop the machine.
+            log.error("an entry could not be read", job=entry.job[:12], error=type(error).__name__)
         else:
             self._handle(entry.job, Arrived(kind=entry.kind, position=entry.position, payload=payload))
         self._journal.inbox_position = max(entry.position, self._journal.inbox_position)
@@ -301,7 +309,7 @@ class Machine:
 
     def _on_word(self, job_id: str, word: Word) -> None:
         match word:
-            case Confined(level=level) if level != "enforced":
+            case Confined(level=level) if level != sandbox.ENFORCED:
                 log.warning("THE WORKER IS NOT CONFINED TO ITS FILES BY THIS KERNEL", level=level)
             case Ready(job_key=job_key):
                 self._handle(job_id, WorkerReady(job_key=job_key, address=self._address))
@@ -386,7 +394,7 @@ def confine(directory: Directory) -> None:
     """Confines the machine itself to its directory and its datasets' sources; its workers inherit that."""
     sources = [Path(each.source.path) for each in directory.holdings.values()]
     level = sandbox.confine([directory.path, *sources], [directory.path])
-    if level != "enforced":
+    if level != sandbox.ENFORCED:
         log.warning("THIS MACHINE IS NOT CONFINED TO ITS FILES BY THIS KERNEL", level=level)
 
 
@@ -400,7 +408,6 @@ def _locked(path: Path) -> Any:
         raise UsageError(
             f"another machine runs in {path}", code="usage.directory-in-use", hint="stop it first."
         ) from None
-    os.set_inheritable(file.fileno(), False)
     return file
 
 
