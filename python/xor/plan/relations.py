@@ -145,7 +145,7 @@ class Filter(Relation):
     def with_inputs(self, inputs: tuple[Relation, ...]) -> Relation:
         return replace(self, source=inputs[0])
 
-    @property
+    @cached_property
     def schema(self) -> Schema:
         return self.source.schema
 
