@@ -21,14 +21,17 @@ from xor.owner.sign import sign_agreement, sign_entry, sign_policy
 from xor.plan.codec import PAYLOAD_TYPE, encode_plan, plan_hash
 from xor.plan.place import place
 from xor.plan.placed import PlacedPlan
-from xor.plan.relations import Join, Project, Scan
+from xor.plan.relations import Join, Project, Relation, Scan
 from xor.plan.spec import sealed_spec
 from xor.policy.permissive import permissive
 from xor.service import setup as service_setup
-from xor.signing import Envelope, SigningKey
+from xor.signing import Envelope, SigningKey, seal_envelope
 from xor.wire import http
-from xor.wire.messages import JobView, Kind
+from xor.wire.messages import Approval, ApprovedPolicy, JobView, Kind
 from xor.wire.trust import Trust, agreement_hash
+
+sys.path.insert(0, str(Path(__file__).parent))
+from fake_service import FakeService
 
 NETWORK = "bench"
 PLAYERS = ("player-0", "player-1")
@@ -108,6 +111,7 @@ class Bench:
             "orders": self._entry("orders", "bank-a", "player-0", "item"),
             "stock": self._entry("stock", "bank-b", "player-1", "shelf"),
         }
+        self.service_key = service_key
         self.processes: dict[str, Process] = {}
         self.port = 0
 
@@ -181,12 +185,20 @@ class Bench:
     # -- the analyst --------------------------------------------------------------------------------------
 
     def plan(self, valid_s: int = 600, version: int = 1) -> PlacedPlan:
+        """The sealed join of both tables."""
         sides = [
             Project(Scan(entry), tuple((f"{each.name}_{index}", each.name) for each in entry.columns))
             for index, entry in enumerate(self.entries.values())
         ]
+        return self._placed(Join(sides[0], sides[1], (("key_0", "key_1"),)), valid_s, version)
+
+    def plan_of_one(self) -> PlacedPlan:
+        """A plan of player-1 alone: its table, sealed to the analyst."""
+        return self._placed(Scan(self.entries["stock"]))
+
+    def _placed(self, relation: Relation, valid_s: int = 600, version: int = 1) -> PlacedPlan:
         return place(
-            Join(sides[0], sides[1], (("key_0", "key_1"),)),
+            relation,
             network=NETWORK,
             agreement_hash=agreement_hash(self.agreement),
             analyst="desk",
@@ -235,6 +247,30 @@ class Bench:
         spec = sealed_spec(plan, view.job, part, self.agreement)
         table = pa.table(open_sealed(spec, streams, self.seal_seed, lambda *_: None))
         return sorted(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+    def approval(self, job: str, player: str, key: SigningKey | None = None) -> Envelope:
+        """The approval of a player over its datasets, signed by its own key or by another."""
+        policies = tuple(
+            ApprovedPolicy(dataset=each.name, owner=each.owner, policy_version=1)
+            for each in self.entries.values()
+            if each.player == player
+        )
+        document = Approval(network=NETWORK, plan=job, player=player, policies=policies)
+        return seal_envelope(document, key or self.keys[player])
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Bench]:
+    """A machine for player-1, not started, whose service is the test itself."""
+    made = Bench(tmp_path)
+    made.fake = FakeService(made.service_key, NETWORK)
+    made.port = made.fake.port
+    made.create_machine("player-1")
+    try:
+        yield made
+    finally:
+        made.close()
+        made.fake.close()
 
 
 @pytest.fixture
