@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from xor.dataframe.render import plain
-from xor.session.core import Phase, Run, listed
+from xor.session.core import Phase, Run
+from xor.session.endings import listed
 from xor.session.following import Watcher
 from xor.wire.messages import JobView
 

@@ -8,12 +8,13 @@ Security: the service's own words (state, waiting_for, progress) are shown but n
 count once every stream of every part is vouched for by the machine that the plan names.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from xor.errors import AuthError, PeerError, PolicyDenied, ProtocolAbort, XorError, rebuild
+from xor.errors import AuthError, PeerError, ProtocolAbort, XorError
 from xor.plan.placed import PlacedPlan
+from xor.session import endings
 from xor.signing import Envelope
 from xor.wire.messages import (
     Approval,
@@ -238,7 +239,8 @@ def _step(run: Run, event: Event) -> tuple[Run, tuple[Effect, ...]]:
         case Downloaded():
             return _downloaded(replace(run, silent_since=None, attempts=0), event)
         case Ticked(at) if at >= run.deadline and run.phase is not Phase.DOWNLOADING:
-            return _end(run, _timed_out(run))
+            awaited = endings.listed(run.awaited) if run.phase is Phase.WAITING else "the service"
+            return _end(run, endings.timed_out(awaited, run.step, run.job))
         case Ticked():
             return run, ()
 
@@ -270,12 +272,7 @@ def _viewed(run: Run, view: JobView) -> tuple[Run, tuple[Effect, ...]]:
         run = replace(run, phase=Phase.DOWNLOADING)
     elif view.state.is_final and not fresh:
         # Its word alone neither ends a job nor releases one.
-        raise PeerError(
-            f"the service says that the job is {view.state.value}, but shows no proof of it",
-            code="peer.no-proof",
-            hint="ask its operator.",
-            job_id=run.job,
-        )
+        raise endings.no_proof(view.state.value, run.job)
     return run, _next_request(run)
 
 
@@ -297,7 +294,7 @@ def _read(run: Run, entry: Entry) -> Run:
                 raise AuthError("somebody else cancelled the job", code="auth.stranger", job_id=run.job)
             raise PeerError("the job was cancelled", code="peer.cancelled", job_id=run.job)
         case Closed():
-            raise _closed(document, run)
+            raise endings.closed(document, run.awaited, run.job)
 
 
 def _from_player(run: Run, document: Approval | Refusal | Offer | Manifest | Failure) -> Run:
@@ -315,11 +312,9 @@ def _from_player(run: Run, document: Approval | Refusal | Offer | Manifest | Fai
         case Manifest():
             return _with_manifest(run, document)
         case Refusal():
-            raise _refusal(document, run.job)
-        case Failure(kind=kind, code=code, message=message, hint=hint, player=player):
-            error = rebuild(kind, code, message, hint, player)
-            error.job_id = run.job
-            raise error
+            raise endings.refused(document, run.job)
+        case Failure():
+            raise endings.failed(document, run.job)
 
 
 def _with_manifest(run: Run, manifest: Manifest) -> Run:
@@ -370,12 +365,7 @@ def _unanswered(run: Run, at: float) -> tuple[Run, tuple[Effect, ...]]:
     if at - since >= PATIENCE_S:
         return _end(
             run,
-            PeerError(
-                "the service no longer answers",
-                code="peer.unreachable",
-                hint=f"the job may go on without you; client.job('{run.job}') finds it later.",
-                job_id=run.job,
-            ),
+            endings.no_answer(run.job),
         )
     delay_s = min(FIRST_DELAY_S * 2**run.attempts, LAST_DELAY_S)
     run = replace(run, silent_since=since, attempts=run.attempts + 1)
@@ -385,40 +375,3 @@ def _unanswered(run: Run, at: float) -> tuple[Run, tuple[Effect, ...]]:
 def _end(run: Run, error: XorError) -> tuple[Run, tuple[Effect, ...]]:
     error.job_id = error.job_id or run.job
     return replace(run, phase=Phase.ENDED), (Raise(error),)
-
-
-def _timed_out(run: Run) -> PeerError:
-    awaited = listed(run.awaited) if run.phase is Phase.WAITING else "the service"
-    return PeerError(
-        f"gave up waiting for {awaited} ({run.step})",
-        code="peer.timeout",
-        hint="is that machine up? A longer timeout_s waits longer.",
-        job_id=run.job,
-    )
-
-
-def _closed(document: Closed, run: Run) -> PeerError:
-    return PeerError(
-        f"the service gave up waiting for {listed(document.waiting_for or run.awaited)}",
-        code=document.code if document.code.startswith("peer.") else "peer.timeout",
-        hint="is that machine up? Run it again when it is.",
-        job_id=run.job,
-    )
-
-
-def _refusal(document: Refusal, job: str) -> XorError:
-    if document.kind == PolicyDenied.__name__:
-        return PolicyDenied(
-            document.message,
-            violations=document.violations,
-            grant=document.grant,
-            code=document.code,
-            hint=document.hint,
-            job_id=job,
-            player=document.player,
-        )
-    return rebuild(document.kind, document.code, document.message, document.hint, document.player)
-
-
-def listed(names: Iterable[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names) or "nobody"
