@@ -1,4 +1,4 @@
-"""Processes die at random moments of a job: the right result or a clean failure, and the next run succeeds."""
+"""Processes die at random moments of a job: the right result or a clean failure; the next run succeeds."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def test_ten_random_kills_end_in_the_right_result_or_a_clean_failure(network):
             kill(network, victim)
             thread.join(90)
             assert not thread.is_alive(), f"kill {number} of {victim} after {moment_s:.2f} s: the run hangs"
-            assert "error" in outcome or outcome["rows"] == rows, f"{victim} after {moment_s:.2f} s: {outcome}"
+            assert "error" in outcome or outcome["rows"] == rows, (
+                f"{victim} after {moment_s:.2f} s: {outcome}"
+            )
             print(f"{victim} killed after {moment_s:.2f} s: {outcome.get('error', 'right result')}")
             assert_runs_again(client, network, rows)
         assert_nothing_left_behind(network)

@@ -34,7 +34,9 @@ def files(network: LocalNetwork) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFra
 def payments(network: LocalNetwork, known_at_b: str, known_at_c: str) -> pd.DataFrame:
     """The payments whose one account is at B and whose other is at C, by pandas."""
     transactions, b, c = files(network)
-    kept = transactions[transactions[known_at_b].isin(b["account"]) & transactions[known_at_c].isin(c["account"])]
+    kept = transactions[
+        transactions[known_at_b].isin(b["account"]) & transactions[known_at_c].isin(c["account"])
+    ]
     return kept[kept[known_at_b].notna() & kept[known_at_c].notna()]
 
 
@@ -106,7 +108,10 @@ def test_every_sealed_kind_runs_between_machines(network, client, how):
 def test_a_typing_error_in_the_program_is_answered_with_near_names(client):
     with pytest.raises(SchemaError, match="did you mean 'beneficiary_account'"):
         xf.join(
-            [xf.use("accounts_b", "player-0", client=client), xf.use("transactions_a", "player-0", client=client)],
+            [
+                xf.use("accounts_b", "player-0", client=client),
+                xf.use("transactions_a", "player-0", client=client),
+            ],
             on=[["account"], ["beneficiary_acount"]],
         )
 
@@ -133,5 +138,7 @@ def test_the_examples_run_as_they_are_against_another_port(network, name):
     text = (Path(__file__).parents[2] / "examples" / name).read_text()
     assert "3000" in text
     program = text.replace("3000", str(network.port))
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -13,6 +13,11 @@ SEEDS = int(os.environ.get("XOR_SEEDS", "20"))
 CALM = Faults(lost=0, repeated=0, delay_s=0.1, crash=0, lie=0)
 
 
+def simulate_all(seeds: int) -> None:
+    for seed in range(seeds):
+        simulate(seed)
+
+
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_loss_repeats_crashes_and_lies_end_in_the_right_result_or_a_clean_failure(seed):
     simulate(seed)
@@ -36,16 +41,14 @@ def test_most_runs_are_released_in_spite_of_faults():
 def test_without_signature_checks_a_lying_service_gets_through(monkeypatch):
     monkeypatch.setattr(dsse, "verify", lambda *_: True)
     with pytest.raises(Violation):
-        for seed in range(60):
-            simulate(seed)
+        simulate_all(60)
 
 
 def test_without_the_journal_a_crash_runs_a_plan_twice(monkeypatch):
     monkeypatch.setattr(Journal, "append", lambda *_: None)
     monkeypatch.setattr(Journal, "spend", lambda *_: None)
     with pytest.raises(Violation):
-        for seed in range(60):
-            simulate(seed)
+        simulate_all(60)
 
 
 def test_without_the_check_of_spent_ids_a_forgotten_job_runs_twice(monkeypatch):
@@ -55,10 +58,8 @@ def test_without_the_check_of_spent_ids_a_forgotten_job_runs_twice(monkeypatch):
         self._db.execute("INSERT OR IGNORE INTO spent (plan) VALUES (?)", (job,))
 
     monkeypatch.setattr(Journal, "append", lambda *_: None)
-    simulate_all = [simulate(seed) for seed in range(10)]
-    assert simulate_all
+    simulate_all(10)
     monkeypatch.setattr(machine_journal.Journal, "spend", spend_twice)
     monkeypatch.setattr(Journal, "is_spent", lambda *_: False)
     with pytest.raises(Violation):
-        for seed in range(60):
-            simulate(seed)
+        simulate_all(60)

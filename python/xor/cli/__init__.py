@@ -16,7 +16,9 @@ from xor.errors import XorError
 from xor.policy.parse import parse
 from xor.testing.local import DEFAULT_PORT, LocalNetwork
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Compute together on data that nobody may show.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Compute together on data that nobody may show."
+)
 local = typer.Typer(no_args_is_help=True, help="A whole network on this computer.")
 policy = typer.Typer(no_args_is_help=True, help="Policies: what an owner allows.")
 app.add_typer(local, name="local")
@@ -24,7 +26,9 @@ app.add_typer(policy, name="policy")
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
-NetworkPath = Annotated[Path, typer.Argument(metavar="network.toml", help="names players, datasets and analysts")]
+NetworkPath = Annotated[
+    Path, typer.Argument(metavar="network.toml", help="names players, datasets and analysts")
+]
 Port = Annotated[int, typer.Option(help="port of the service on 127.0.0.1")]
 
 

@@ -1,13 +1,12 @@
 """A whole network on this computer: keys, agreement, policies, a service and one machine for each player.
 
-What `xor local up` does. Everything lies in one directory (`.xor/NAME` beside the network file), every process
-is ours by id and birth, and `down` removes exactly that.
+What `xor local up` does. Everything lies in one directory (`.xor/NAME` beside the network file), every
+process is ours by id and birth, and `down` removes exactly that.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 import shutil
 import socket
 import time
@@ -15,25 +14,27 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from xor import owner
 from xor.dataframe.open import new_seal_key
 from xor.engine.sources import inspect
-from xor.errors import UsageError
+from xor.errors import PeerError, UsageError
 from xor.machine import setup as machine_setup
 from xor.model.agreement import Agreement, Analyst, Owner, Player
 from xor.model.dataset import ColumnEntry, DatasetEntry
 from xor.plan.relations import padded
+from xor.policy.document import Policy
 from xor.policy.permissive import permissive
 from xor.service import setup as service_setup
+from xor.session import Session, open_session
 from xor.session.profile import Profile, profile_path, read_profile, write_profile
-from xor.signing import Envelope, SigningKey
+from xor.signing import Envelope, SigningKey, decode
+from xor.signing.keys import write_secret
 from xor.testing import processes
 from xor.testing.network_file import DatasetSection, NetworkFile, read_network_file
 from xor.testing.processes import Started
-from xor.wire.messages import Credential
-from xor.wire.token import issue
 from xor.wire.trust import agreement_hash
 
 HOST = "127.0.0.1"
@@ -68,7 +69,7 @@ class LocalNetwork:
     # -- make ---------------------------------------------------------------------------------------------
 
     def create(self, say: Say) -> None:
-        """Makes keys, agreement, entries and policies, and signs them; writes the profile of the first analyst.
+        """Makes and signs agreement, entries and policies; writes the profile of the first analyst.
 
         Raises:
             UsageError: the network is up already, or the file is wrong. DataError: a source is.
@@ -87,32 +88,53 @@ class LocalNetwork:
             shutil.rmtree(self.directory, ignore_errors=True)
             raise
 
-    def apply(self, say: Say) -> None:
-        """Signs the policies of the file anew where they differ from those in force; machines take them up by themselves."""
+    def apply(self, say: Say, timeout_s: float = 20) -> None:
+        """Signs the policies that have changed in the file, and waits until they are in force.
+
+        Raises:
+            PeerError: a machine did not take one up in time; it will when it is back.
+        """
         network = read_network_file(self.file)
         for dataset in network.datasets:
-            self._apply_policy(network, dataset, say)
+            if dataset.policy is not None:
+                self._sign_anew(network.name, dataset, _policy_text(self.file, dataset.policy), say)
+        with open_session("localhost", self.port, use_ssl=False) as session:
+            self._wait_in_force(session, network, timeout_s)
 
-    def _apply_policy(self, network: NetworkFile, dataset: DatasetSection, say: Say) -> None:
-        if dataset.policy is None:
-            return
+    def _sign_anew(self, network: str, dataset: DatasetSection, text: str, say: Say) -> None:
         path = machine_setup.policy_path(self.machine_directory(dataset.player), dataset.name)
-        current = json.loads(Envelope.from_bytes(path.read_bytes()).payload)
-        text = _policy_text(self.file, dataset.policy)
-        if text == current["text"]:
+        current = decode(Policy, Envelope.from_bytes(path.read_bytes()).payload)
+        if text == current.text:
             return
-        key = SigningKey.load(self.directory / "owners" / f"{dataset.owner}.key")
-        version = current["policy_version"] + 1
+        version = current.policy_version + 1
         envelope = owner.sign_policy(
             text,
-            network=network.name,
+            network=network,
             owner=dataset.owner,
             dataset=dataset.name,
             policy_version=version,
-            key=key,
+            key=SigningKey.load(self.directory / "owners" / f"{dataset.owner}.key"),
         )
         machine_setup.replace(path, envelope.to_bytes())
         say(f"{dataset.owner} signed version {version} of the policy of {dataset.name}")
+
+    def _wait_in_force(self, session: Session, network: NetworkFile, timeout_s: float) -> None:
+        def signed(dataset: DatasetSection) -> int:
+            path = machine_setup.policy_path(self.machine_directory(dataset.player), dataset.name)
+            return decode(Policy, Envelope.from_bytes(path.read_bytes()).payload).policy_version
+
+        def late() -> list[str]:
+            shown = session.known(network.name).policies
+            return [
+                each.player for each in network.datasets if shown[each.name].policy_version < signed(each)
+            ]
+
+        if not processes.wait_until(lambda: not late(), timeout_s, step_s=0.2):
+            raise PeerError(
+                f"{', '.join(sorted(set(late())))} did not take up a new policy yet",
+                code="peer.not-ready",
+                hint="is the machine up? It reads its policies again when it is.",
+            )
 
     # -- run ----------------------------------------------------------------------------------------------
 
@@ -135,9 +157,7 @@ class LocalNetwork:
             processes.save(self.pids, started)
             processes.wait_ready(service, self._is_healthy, timeout_s=30)
             for machine in started[1:]:
-                processes.wait_ready(
-                    machine, lambda name=machine.name: self._is_announced(name), timeout_s=30
-                )
+                processes.wait_ready(machine, partial(self._is_announced, machine.name), timeout_s=30)
         except BaseException:
             for each in started:
                 each.stop()
@@ -202,7 +222,7 @@ class _Maker:
         self.say = say
         self.directory = local.directory
         self.now = int(time.time())
-        self.service_key = SigningKey.generate()
+        self.service_key = service_setup.new_key(local.directory / "service")
         self.owner_keys = {name: self._key("owners", name) for name in network.owners}
         self.player_keys = {player.name: SigningKey.generate() for player in network.players}
         self.analyst_keys = {
@@ -212,7 +232,7 @@ class _Maker:
     def make(self) -> None:
         agreement = self._agreement()
         signed = owner.sign_agreement(agreement, *(self.owner_keys[each.name] for each in agreement.owners))
-        service_setup.create(self.directory / "service", [signed], self.service_key)
+        service_setup.create(self.directory / "service", [signed])
         for player in agreement.players:
             machine_setup.create(
                 self.local.machine_directory(player.name),
@@ -249,7 +269,8 @@ class _Maker:
         )
 
     def _analyst(self, name: str) -> Analyst:
-        seal_key = new_seal_key(self.directory / "analysts" / f"{name}.seal.key")
+        seed, seal_key = new_seal_key()
+        write_secret(self.directory / "analysts" / f"{name}.seal.key", seed)
         return Analyst(name=name, key=self.analyst_keys[name].public, seal_key=seal_key)
 
     def _key(self, group: str, name: str) -> SigningKey:
@@ -309,16 +330,17 @@ class _Maker:
 
     def _write_profile(self, agreement: Agreement) -> None:
         analyst = agreement.analysts[0].name
-        credential = Credential(
-            network=agreement.network,
-            analyst=analyst,
-            not_before=self.now - 60,
-            not_after=self.now + TOKEN_DAYS * 86400,
+        token = service_setup.issue_token(
+            self.directory / "service",
+            agreement.network,
+            analyst,
+            self.now - 60,
+            self.now + TOKEN_DAYS * 86400,
         )
         profile = Profile(
             host="localhost",
             port=self.local.port,
-            token=issue(credential, self.service_key),
+            token=token,
             analyst=analyst,
             signing_key=self.directory / "analysts" / f"{analyst}.key",
             seal_key=self.directory / "analysts" / f"{analyst}.seal.key",

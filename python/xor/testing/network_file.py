@@ -28,11 +28,11 @@ class DatasetSection(Strict):
     owner: str = Bounded(pattern=NAME)
     player: str = Bounded(pattern=NAME)
     source: str
-    types: dict[str, str] = {}
-    columns: tuple[str, ...] | None = Bounded(default=None, strict=False)
+    types: dict[str, str] = Bounded(default_factory=dict)
+    columns: tuple[str, ...] | None = None
     rows: int | None = Bounded(default=None, ge=0)
-    unique: tuple[tuple[str, ...], ...] = Bounded(default=(), strict=False)
-    max_bytes: dict[str, int] = {}
+    unique: tuple[tuple[str, ...], ...] = ()
+    max_bytes: dict[str, int] = Bounded(default_factory=dict)
     policy: str | None = None
 
 
@@ -46,9 +46,9 @@ class NetworkFile(Strict):
     """A whole `network.toml`."""
 
     name: str = Bounded(pattern=NAME)
-    players: tuple[PlayerSection, ...] = Bounded(strict=False, min_length=1)
-    datasets: tuple[DatasetSection, ...] = Bounded(strict=False, min_length=1)
-    analysts: tuple[AnalystSection, ...] = Bounded(strict=False, min_length=1)
+    players: tuple[PlayerSection, ...] = Bounded(min_length=1)
+    datasets: tuple[DatasetSection, ...] = Bounded(min_length=1)
+    analysts: tuple[AnalystSection, ...] = Bounded(min_length=1)
 
     @property
     def owners(self) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ def read_network_file(path: Path) -> NetworkFile:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is no TOML: {error}", code="usage.bad-network-file") from None
     try:
-        network = NetworkFile.model_validate(body)
+        network = NetworkFile.model_validate(_tuples(body))
     except ValidationError as error:
         problems = [
             f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()
@@ -84,12 +84,23 @@ def read_network_file(path: Path) -> NetworkFile:
     return network
 
 
+def _tuples(value: object) -> object:
+    """TOML's lists as the tuples that a strict document takes."""
+    match value:
+        case dict():
+            return {key: _tuples(each) for key, each in value.items()}
+        case list():
+            return tuple(_tuples(each) for each in value)
+        case _:
+            return value
+
+
 def _check_names(network: NetworkFile, path: Path) -> None:
     players = {player.name for player in network.players}
     for dataset in network.datasets:
         if dataset.player not in players:
             raise UsageError(
-                f"{path}: dataset '{dataset.name}' is at player '{dataset.player}', which the file does not have",
+                f"{path}: dataset '{dataset.name}' is at '{dataset.player}', which is no player of the file",
                 code="usage.unknown-player",
                 hint=f"players: {', '.join(sorted(players))}.",
             )

@@ -1,4 +1,4 @@
-"""Processes that a local network starts: found again by id and start time, so that none but ours is ever ended."""
+"""Processes that a local network starts: known by id and start time, so that none but ours is ended."""
 
 from __future__ import annotations
 
@@ -53,9 +53,7 @@ class Started:
             return  # started by another process, which reaps it
 
 
-def start(
-    name: str, arguments: Sequence[str], log: Path, environment: dict[str, str] | None = None
-) -> Started:
+def start(name: str, arguments: Sequence[str], log: Path, environment: dict[str, str]) -> Started:
     """Starts `python -m ...` in a session of its own, output to `log`."""
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -64,7 +62,7 @@ def start(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, **environment},
         )
     born = _born(process.pid)
     # Popen would warn about a child that outlives it; from here on the id and birth are what we hold.

@@ -1,4 +1,4 @@
-"""The three-bank programs as functions: what tests vary and measure. `examples/` holds them as an analyst writes them."""
+"""The three-bank programs as functions, for tests; `examples/` has them as an analyst writes them."""
 
 from __future__ import annotations
 
