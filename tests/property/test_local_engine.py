@@ -63,7 +63,7 @@ def check(relation: Relation, inputs: Mapping[str, local.Input], contents: Mappi
     assert exact(rows_in(found)) == exact(evaluate(relation, rows_of(contents)))
 
 
-@examples(300)
+@examples(150)
 @given(st.data())
 def test_a_random_plan_gives_the_rows_of_the_oracle(data: st.DataObject) -> None:
     contents = data.draw(tables())
@@ -73,7 +73,7 @@ def test_a_random_plan_gives_the_rows_of_the_oracle(data: st.DataObject) -> None
     check(relation, {name: dataset(sample) for name, sample in contents.items()}, contents)
 
 
-@examples(60)
+@examples(30)
 @pytest.mark.parametrize("kind", list(JoinKind))
 @given(st.data())
 def test_every_kind_of_join_gives_the_rows_of_the_oracle(kind: JoinKind, data: st.DataObject) -> None:
@@ -86,7 +86,7 @@ def test_every_kind_of_join_gives_the_rows_of_the_oracle(kind: JoinKind, data: s
     check(join, {name: dataset(sample) for name, sample in contents.items()}, contents)
 
 
-@examples(150)
+@examples(80)
 @given(st.data(), st.sampled_from(["csv", "parquet"]), st.booleans())
 def test_what_is_written_to_a_file_is_read_back(data: st.DataObject, format: Any, has_header: bool) -> None:
     sample = data.draw(samples("a"))

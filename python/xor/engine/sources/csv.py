@@ -145,7 +145,7 @@ def _check_quotes(whole: Any) -> bool:
             breaks = np.flatnonzero(part == byte)
             inside = (np.searchsorted(quotes, breaks) + is_open) % 2 == 1
             has_breaks = has_breaks or bool(inside.any())
-            if byte == _CR and (_byte(whole, breaks[~inside] + begin + 1) != _LF).any():
+            if byte == _CR and (_byte(whole, breaks[~inside] + begin + 1, beyond=0) != _LF).any():
                 raise _Broken
         is_open ^= len(quotes) % 2 == 1
     if is_open:
@@ -156,19 +156,19 @@ def _check_quotes(whole: Any) -> bool:
 def _check_neighbours(whole: Any, quotes: Any, is_open: bool) -> None:
     """A field's first quote follows a comma or line end, its last stands before one; others come in pairs."""
     opening, closing = quotes[int(is_open) :: 2], quotes[1 - int(is_open) :: 2]
-    before = _byte(whole, opening - 1)
+    before = _byte(whole, opening - 1, beyond=_LF)
     if not np.isin(before, (_COMMA, _LF, _QUOTE)).all():
         raise _Broken
-    after = _byte(whole, closing + 1)
-    ends_line = (after == _CR) & (_byte(whole, closing + 2) == _LF)
+    after = _byte(whole, closing + 1, beyond=_LF)
+    ends_line = (after == _CR) & (_byte(whole, closing + 2, beyond=0) == _LF)
     if not (np.isin(after, (_COMMA, _LF, _QUOTE)) | ends_line).all():
         raise _Broken
 
 
-def _byte(whole: Any, positions: Any) -> Any:
-    """The bytes at some positions; beyond either end of the file there is a line end."""
+def _byte(whole: Any, positions: Any, beyond: int) -> Any:
+    """The bytes at some positions; `beyond` stands for what lies before or after the file."""
     outside = (positions < 0) | (positions >= len(whole))
-    return np.where(outside, _LF, whole[np.where(outside, 0, positions)])
+    return np.where(outside, beyond, whole[np.where(outside, 0, positions)])
 
 
 def _check_blank_lines(whole: Any) -> None:

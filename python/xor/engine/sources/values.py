@@ -30,6 +30,8 @@ _TIMESTAMP = re.compile(
 _HAS_OFFSET = r"[ T][0-9:.]+(Z|[+-][0-9:]+)$"
 # Arrow also reads hexadecimal integers and exponents in decimals. Neither is what an owner means.
 _CHARACTERS = {Kind.INT64: b"-0123456789", Kind.DECIMAL: b"+-.0123456789"}
+# Arrow does not extend the rules of a time zone beyond the last change that the system's tables list.
+_ARROW_ENDS = dt.datetime(2037, 1, 1)
 _DAY_US = 86_400_000_000
 _MAX_INT_TEXT = 4300  # Python's own limit for int(text), in `fits`
 _FIRST_DAY = dt.date.min.toordinal() - dt.date(1970, 1, 1).toordinal()
@@ -59,7 +61,7 @@ def _convert(column: pa.ChunkedArray, type_: DataType) -> pa.ChunkedArray:
             return column
         case Kind.DECIMAL:
             _check_characters(column, _CHARACTERS[Kind.DECIMAL])
-            _check_digits(column)
+            _check_digits(column, type_)
             return column.cast(arrow_type(type_))
         case Kind.INT64:
             _check_characters(column, _CHARACTERS[Kind.INT64])
@@ -91,13 +93,18 @@ def text_bytes(chunk: pa.Array) -> bytes:
     return bytes(texts[int(ends[chunk.offset]) : int(ends[chunk.offset + len(chunk)])])
 
 
-def _check_digits(column: pa.ChunkedArray) -> None:
-    """Beyond 38 digits Arrow's 128-bit decimals overflow without a word."""
-    longest = pc.max(pc.binary_length(column)).as_py()
-    if longest is not None and longest > MAX_PRECISION:
-        digits = pc.binary_length(pc.replace_substring_regex(column, "[+.-]", ""))
-        if pc.max(digits).as_py() > MAX_PRECISION:
-            raise DoesNotFit
+def _check_digits(column: pa.ChunkedArray, type_: DataType) -> None:
+    """Arrow's 128-bit decimals overflow without a word beyond 38 digits, those of the scale included."""
+    if _longest(column) + type_.scale <= MAX_PRECISION:
+        return
+    digits = pc.replace_substring_regex(column, "[+.-]", "")
+    whole = pc.replace_substring_regex(pc.replace_substring_regex(column, r"\..*", ""), "^[+-]?0*", "")
+    if _longest(digits) > MAX_PRECISION or _longest(whole) > type_.precision - type_.scale:
+        raise DoesNotFit
+
+
+def _longest(column: pa.ChunkedArray) -> int:
+    return int(pc.max(pc.binary_length(column)).as_py() or 0)
 
 
 def _floats(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -126,17 +133,31 @@ def _timestamps(column: pa.ChunkedArray, zone: str | None) -> pa.ChunkedArray:
 
 def _as_instants(local: pa.ChunkedArray, zone: str) -> pa.ChunkedArray:
     """Microseconds of UTC of local times. Times that a clock change skips or repeats do not fit."""
-    if zone != "UTC" and local.null_count < len(local):
-        try:
-            zoneinfo.ZoneInfo(zone)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            raise DataError(
-                f"the time zone '{zone}' is not known on this machine",
-                code="data.unknown-zone",
-                hint="declare timestamp[UTC], or write the offset with every value.",
-            ) from None
-        local = pc.assume_timezone(local, zone, ambiguous="raise", nonexistent="raise")
-    return local.cast(pa.int64())
+    if zone == "UTC" or local.null_count == len(local):
+        return local.cast(pa.int64())
+    try:
+        where = zoneinfo.ZoneInfo(zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise DataError(
+            f"the time zone '{zone}' is not known on this machine",
+            code="data.unknown-zone",
+            hint="declare timestamp[UTC], or write the offset with every value.",
+        ) from None
+    is_late = pc.greater_equal(local, pa.scalar(_ARROW_ENDS, pa.timestamp("us")))
+    early = pc.if_else(is_late, pa.scalar(None, local.type), local)
+    instants = pc.assume_timezone(early, zone, ambiguous="raise", nonexistent="raise").cast(pa.int64())
+    if not pc.any(is_late).as_py():
+        return instants
+    late = pc.if_else(is_late, local, pa.scalar(None, local.type)).to_pylist()
+    return pc.coalesce(instants, pa.array([time and _instant(time, where) for time in late], pa.int64()))
+
+
+def _instant(local: dt.datetime, where: zoneinfo.ZoneInfo) -> int:
+    if not _exists_once(local, where):
+        raise DoesNotFit
+    return (local.replace(tzinfo=where) - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(
+        microseconds=1
+    )
 
 
 def check_range(column: pa.ChunkedArray, type_: DataType) -> None:
@@ -201,7 +222,7 @@ def _is_timestamp(text: str, zone: str | None) -> bool:
         return False
     local = dt.datetime.combine(day, clock)
     if zone is None or not offset:
-        return not offset and (zone in (None, "UTC") or _exists_once(local, zone or ""))
+        return not offset and (zone in (None, "UTC") or _exists_once(local, zoneinfo.ZoneInfo(zone or "")))
     away = _parsed(dt.time, offset[1:] if offset != "Z" else "00")
     if away is None:
         return False
@@ -213,9 +234,12 @@ def _is_timestamp(text: str, zone: str | None) -> bool:
     return True
 
 
-def _exists_once(local: dt.datetime, zone: str) -> bool:
-    where = zoneinfo.ZoneInfo(zone)
-    first, second = (local.replace(tzinfo=where, fold=fold).astimezone(dt.UTC) for fold in (0, 1))
+def _exists_once(local: dt.datetime, where: zoneinfo.ZoneInfo) -> bool:
+    """Both readings of a repeated hour, and both of a skipped one, are different instants."""
+    try:
+        first, second = (local.replace(tzinfo=where, fold=fold).astimezone(dt.UTC) for fold in (0, 1))
+    except OverflowError:
+        return False
     return first == second
 
 
