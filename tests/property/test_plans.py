@@ -14,6 +14,7 @@ from xor.model.disclosure import Subject
 from xor.model.types import Kind, Schema
 from xor.plan.codec import decode_plan, encode_plan
 from xor.plan.disclosures import disclosures
+from xor.plan.explain import explain
 from xor.plan.predicates import (
     And,
     Column,
@@ -174,6 +175,7 @@ def test_a_placed_plan_comes_back_from_its_bytes(case: tuple[Relation, dict[str,
     again = decode_plan(encode_plan(plan))
     assert encode_plan(again) == encode_plan(plan)
     assert again.placements == plan.placements
+    assert max(len(line) for line in explain(again, agreement()).text.splitlines()) <= 110
     assert Counter(evaluate(again.root, contents)) == Counter(evaluate(relation, contents))
 
 

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from xor.model.agreement import Agreement
 from xor.plan.explain_html import render_html
+from xor.plan.phrases import printable
 from xor.plan.placed import PlacedPlan
 from xor.plan.statement import UNPROTECTED, Cost, Learner, Statement, Step, state
 
@@ -65,7 +66,7 @@ def _step(step: Step) -> Iterable[str]:
         yield f"{head}{where:>{WIDTH - len(head)}}"
     else:
         yield from _wrapped(head, "", 6)
-        yield f"{where:>{WIDTH}}" if len(where) <= WIDTH else where
+        yield from _wrapped(where, " " * 6, 8)
     for detail in step.details:
         yield from _wrapped(detail, " " * 6, 8)
     if step.protection != "plaintext in this zone":
@@ -81,7 +82,7 @@ def _learner(learner: Learner) -> Iterable[str]:
             label = ""
 
 
-def _costs(costs: Iterable[Cost]) -> Iterable[str]:
+def _costs(costs: Sequence[Cost]) -> Iterable[str]:
     for cost in costs:
         peers = [stream.player for stream in cost.streams]
         for position, stream in enumerate(cost.streams):
@@ -102,7 +103,7 @@ def totals(costs: Iterable[Cost]) -> tuple[int, int]:
 
 
 def in_bytes(count: int) -> str:
-    """Bytes as a person reads them, with the exact figure where it is short."""
+    """Bytes as a person reads them."""
     for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if count >= size:
             return f"{count / size:.1f} {unit}"
@@ -110,9 +111,8 @@ def in_bytes(count: int) -> str:
 
 
 def _wrapped(text: str, indent: str, hanging: int = 2) -> list[str]:
-    printable = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
     return textwrap.wrap(
-        printable,
+        printable(text),
         WIDTH,
         initial_indent=indent,
         subsequent_indent=" " * hanging,

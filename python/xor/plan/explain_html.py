@@ -1,8 +1,9 @@
 """The statement of a plan as HTML: nested boxes for the steps, one list per party. No external assets."""
 
+import html
 from collections.abc import Iterable
-from html import escape
 
+from xor.plan.phrases import printable
 from xor.plan.statement import UNPROTECTED, Cost, Learner, Statement, Step
 
 _BOX = "border:1px solid {edge};border-left:4px solid {edge};border-radius:6px;padding:6px 10px;margin:6px 0"
@@ -14,12 +15,12 @@ _ALARM = "color:#b3261e;font-weight:600"
 def render_html(statement: Statement) -> str:
     """The statement as one HTML element; everything in it is escaped."""
     steps = {step.number: step for step in statement.steps}
-    title = f"Plan of {escape(statement.analyst)} in network {escape(statement.network)}"
+    title = f"Plan of {_escaped(statement.analyst)} in network {_escaped(statement.network)}"
     return "".join(
         [
             '<div style="font-family:system-ui,sans-serif;max-width:60em;line-height:1.45">',
             f"<h3>{title}</h3>",
-            f"<p>Result sealed to {escape(', '.join(statement.recipients))}.</p>",
+            f"<p>Result sealed to {_escaped(', '.join(statement.recipients))}.</p>",
             f'<p style="{_ALARM}">{UNPROTECTED}: a clean room of this plan is simulated</p>'
             * statement.is_unprotected,
             _step(steps[statement.steps[-1].number], steps),
@@ -35,13 +36,13 @@ def render_html(statement: Statement) -> str:
 
 def _step(step: Step, steps: dict[int, Step]) -> str:
     details = "".join(
-        f'<div style="{_DIM}">{escape(each)}</div>' for each in (*step.details, step.protection)
+        f'<div style="{_DIM}">{_escaped(each)}</div>' for each in (*step.details, step.protection)
     )
     inputs = "".join(_step(steps[each], steps) for each in step.inputs)
     look = _ALARM if UNPROTECTED in step.where else _DIM
-    where = f'<span style="float:right;{look}">{escape(step.where)}</span>'
+    where = f'<span style="float:right;{look}">{_escaped(step.where)}</span>'
     box = _BOX.format(edge=_EDGES[_look(step)])
-    return f'<div style="{box}">{where}<b>{step.number}</b> {escape(step.what)}{details}{inputs}</div>'
+    return f'<div style="{box}">{where}<b>{step.number}</b> {_escaped(step.what)}{details}{inputs}</div>'
 
 
 def _look(step: Step) -> str:
@@ -51,19 +52,19 @@ def _look(step: Step) -> str:
 
 
 def _learner(learner: Learner) -> str:
-    zone = f' <span style="{_DIM}">{escape(learner.zone)}</span>' if learner.zone else ""
+    zone = f' <span style="{_DIM}">{_escaped(learner.zone)}</span>' if learner.zone else ""
     facts = "".join(
-        f"<li>step {number}: {escape(sentence)}</li>"
+        f"<li>step {number}: {_escaped(sentence)}</li>"
         for number, sentences in learner.learns
         for sentence in sentences
     )
-    party = f"<summary><b>{escape(learner.name)}</b>{zone}</summary>"
+    party = f"<summary><b>{_escaped(learner.name)}</b>{zone}</summary>"
     return f"<details open>{party}<ul>{facts}</ul></details>"
 
 
 def _costs(costs: Iterable[Cost]) -> str:
     rows = "".join(
-        f"<tr><td>{cost.step}</td><td>{escape(stream.player)}</td><td>{stream.rows:,}</td>"
+        f"<tr><td>{cost.step}</td><td>{_escaped(stream.player)}</td><td>{stream.rows:,}</td>"
         f"<td>{stream.stream_bytes:,}</td><td>{stream.sent_bytes:,}</td><td>{cost.rounds}</td></tr>"
         for cost in costs
         for stream in cost.streams
@@ -74,5 +75,9 @@ def _costs(costs: Iterable[Cost]) -> str:
 
 
 def _violations(violations: Iterable[str]) -> str:
-    items = "".join(f"<li>{escape(each)}</li>" for each in violations)
+    items = "".join(f"<li>{_escaped(each)}</li>" for each in violations)
     return f'<h4 style="{_ALARM}">Refused by policy</h4><ul>{items}</ul>' if items else ""
+
+
+def _escaped(text: str) -> str:
+    return html.escape(printable(text))

@@ -89,3 +89,8 @@ def _operand(operand: Operand) -> str:
     if isinstance(operand, Column):
         return operand.name
     return repr(operand.value) if isinstance(operand.value, str) else str(operand.value)
+
+
+def printable(text: str) -> str:
+    """The text without line breaks, terminal controls and invisible signs, which could fake a statement."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
