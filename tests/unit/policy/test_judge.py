@@ -121,6 +121,22 @@ def test_whole_tables_need_more_than_a_grant_of_matching_rows():
     assert refused.grants == {"accounts_c": "reveal to fraud-desk: {all rows: [account]}"}
 
 
+def test_a_filter_does_not_turn_a_whole_table_into_matching_rows():
+    """Else a condition that is always true would be the way around `all rows`."""
+    always = filtered(one_table(), "account", Literal("", TEXT))
+    kept = join(always, scan("transactions_a"), ("account", "ordering_account"), kind=JoinKind.LEFT)
+    for relation in (always, select(kept, ["account_0", "amount_1"])):
+        refused = decide(relation, {"accounts_c": SENSIBLE["accounts_c"]})
+        assert refused.grants == {"accounts_c": "reveal to fraud-desk: {all rows: [account]}"}
+
+
+def test_rows_without_a_match_need_more_than_a_grant_of_matching_rows():
+    accounts = select(scan("accounts_b"), ["account"])
+    unmatched = join(accounts, scan("transactions_a"), ("account", "ordering_account"), kind=JoinKind.ANTI)
+    refused = decide(unmatched, {"accounts_b": SENSIBLE["accounts_b"]})
+    assert "reveal to fraud-desk: {all rows: [account]}" in refused.grants["accounts_b"].splitlines()
+
+
 def test_what_a_filter_reads_must_be_revealed():
     condition = filtered(scan("accounts_c"), "balance", Literal(Decimal("1.00"), decimal(18, 2)))
     relation = select(join(payments(), condition, ("ordering_account", "account")), ["amount_0"])
