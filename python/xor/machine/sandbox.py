@@ -15,6 +15,9 @@ from xor.engine.private import restrict_filesystem
 ENFORCED = "enforced"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
+_CAPABILITY_VERSION = 0x20080522
+_FILE_ACCESS = 1 << 1 | 1 << 2
+"""CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
 
 _SYSTEM = (
     "/lib",
@@ -39,14 +42,16 @@ _SYSTEM = (
 """Libraries, names of hosts, time zones and the size of this computer: nothing that belongs to anybody.
 
 DuckDB ends the process if it cannot read its own `/proc/self/cgroup`, whose inode no rule can hold on to,
-hence `/proc`. Environments, memory and files of other processes stay closed: Landlock lets nobody trace out.
+hence `/proc`. Environments, memory and files of other processes stay closed: see `harden`.
 """
 
 
 def harden() -> None:
-    """No core dump and no debugger of the same user: both would hold rows and keys."""
+    """No core dump, no debugger of the same user, no privileges: the first two would hold rows and keys."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _prctl(_PR_SET_DUMPABLE, 0)
+    if sys.platform == "linux":
+        _drop_capabilities()
 
 
 def die_with(parent: int) -> None:
@@ -80,6 +85,20 @@ def _interpreter() -> set[Path]:
         | libraries
         | {package, Path(sys.base_exec_prefix) / "lib", Path(sys.prefix) / "pyvenv.cfg"}
     )
+
+
+def _drop_capabilities() -> None:
+    """Where the process runs as root: keeps access to files, which Landlock bounds, and nothing else.
+
+    With CAP_PERFMON, for one, it could still read the environment of any process.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    # Effective, permitted, inheritable: once for capabilities 0 to 31, once for the others.
+    held = (ctypes.c_uint32 * 6)()
+    if libc.capget(header, held) == 0:
+        kept = (ctypes.c_uint32 * 6)(held[0] & _FILE_ACCESS, held[1] & _FILE_ACCESS)
+        libc.capset(header, kept)
 
 
 def _prctl(option: int, value: int) -> None:

@@ -311,6 +311,8 @@ class Machine:
         match word:
             case Confined(level=level) if level != sandbox.ENFORCED:
                 log.warning("THE WORKER IS NOT CONFINED TO ITS FILES BY THIS KERNEL", level=level)
+            case Confined():
+                log.info("worker confined to its files", job=job_id[:12])
             case Ready(job_key=job_key):
                 self._handle(job_id, WorkerReady(job_key=job_key, address=self._address))
             case Finished(streams=streams):

@@ -1,0 +1,156 @@
+"""The data port: what a stranger can send, and how little of it matters."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from xor.errors import PeerError, ProtocolAbort
+from xor.machine import listener as port
+from xor.machine.listener import Listener
+from xor.machine.meeting import Incoming, dial, hand_over
+from xor.machine.routing import ACCEPTED, FRAME_BYTES, GO, Route
+
+PLAN = "ab" * 32
+ROUTE = Route(PLAN, 5, "player-1")
+
+
+def served(scenario: Callable[[Listener, list], Awaitable[None]], takes: bool = True) -> list:
+    """Runs a scenario against a listener; returns what it handed over, as (route, following bytes)."""
+    handed: list = []
+
+    def hand(route: Route, connection: socket.socket) -> bool:
+        copy = connection.dup()
+        handed.append((route, copy))
+        return takes
+
+    async def run() -> None:
+        listener = Listener("127.0.0.1:0", hand)
+        serving = asyncio.create_task(listener.serve())
+        try:
+            await asyncio.wait_for(scenario(listener, handed), 20)
+        finally:
+            serving.cancel()
+            listener.close()
+
+    asyncio.run(run())
+    return handed
+
+
+async def connect(listener: Listener) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, number = listener.address.split(":")
+    return await asyncio.open_connection(host, int(number))
+
+
+@pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n" * 20, b"\x00" * 500, b"\x16\x03\x01" * 200])
+def test_garbage_is_closed_and_reaches_no_worker(garbage):
+    async def scenario(listener, _handed):
+        reader, writer = await connect(listener)
+        writer.write(garbage)
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+
+    assert served(scenario) == []
+
+
+def test_silence_is_closed_after_the_timeout(monkeypatch):
+    monkeypatch.setattr(port, "FRAME_TIMEOUT_S", 0.05)
+
+    async def scenario(listener, _handed):
+        reader, writer = await connect(listener)
+        writer.write(ROUTE.to_bytes()[:50])
+        assert await reader.read() == b""
+
+    assert served(scenario) == []
+
+
+def test_a_flood_from_one_address_is_cut_and_the_next_call_is_taken(monkeypatch):
+    monkeypatch.setattr(port, "FRAME_TIMEOUT_S", 0.5)
+
+    async def scenario(listener, handed):
+        flood = [await connect(listener) for _ in range(port.MAX_PENDING_OF_ONE + 30)]
+        ends = [asyncio.create_task(reader.read()) for reader, _ in flood]
+        done, _ = await asyncio.wait(ends, timeout=0.3)
+        assert len(done) >= 30
+        await asyncio.wait(ends)
+        _, writer = await connect(listener)
+        writer.write(ROUTE.to_bytes())
+        while not handed:
+            await asyncio.sleep(0.01)
+
+    assert [route for route, _ in served(scenario)] == [ROUTE]
+
+
+def test_what_follows_the_frame_is_left_to_the_worker():
+    async def scenario(listener, handed):
+        _, writer = await connect(listener)
+        writer.write(ROUTE.to_bytes() + GO + b"the start of TLS")
+        while not handed:
+            await asyncio.sleep(0.01)
+
+    [(route, connection)] = served(scenario)
+    connection.settimeout(5)
+    assert route == ROUTE
+    assert connection.recv(100) == GO + b"the start of TLS"
+
+
+def test_a_route_that_nobody_expects_is_closed():
+    async def scenario(listener, _handed):
+        reader, writer = await connect(listener)
+        writer.write(ROUTE.to_bytes())
+        # The copy in `served` keeps the connection open; without a worker there is no word on it.
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.2)
+
+    served(scenario, takes=False)
+
+
+def test_a_routing_frame_reads_back_and_nothing_else_does():
+    assert Route.from_bytes(ROUTE.to_bytes()) == ROUTE
+    good = ROUTE.to_bytes()
+    for bad in (b"", good[:-1], good + b"x", b"Y" + good[1:], good[:44] + b"../../etc" + good[53:]):
+        with pytest.raises(ProtocolAbort):
+            Route.from_bytes(bad)
+    assert len(good) == FRAME_BYTES
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """A connection: the caller's end, and the end that the listening machine holds."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        caller = socket.create_connection(server.getsockname())
+        taken, _ = server.accept()
+    return caller, taken
+
+
+def test_of_several_calls_each_that_says_go_is_tried_in_turn():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    stranger, first = pair()
+    peer, second = pair()
+    silent, third = pair()
+    for connection in (first, second, third):
+        with connection:
+            hand_over(ours, ROUTE, connection)
+    assert stranger.recv(1) == ACCEPTED
+    stranger.sendall(GO + b"stranger")
+    calls = Incoming(theirs, PLAN).calls(5, "player-1", 5)
+    assert next(calls).recv(100) == b"stranger"
+    peer.sendall(GO + b"peer")
+    assert next(calls).recv(100) == b"peer"
+    assert peer.recv(2) == ACCEPTED + GO
+    silent.close()
+
+
+def test_nobody_calls_is_an_error_that_names_the_step():
+    _, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with pytest.raises(PeerError, match="step 5"):
+        next(Incoming(theirs, PLAN).calls(5, "player-1", 0.05))
+
+
+def test_nobody_answers_is_an_error_after_the_time():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    with pytest.raises(PeerError) as raised:
+        dial(address, ROUTE, 0.2)
+    assert raised.value.code == "peer.unreachable"
