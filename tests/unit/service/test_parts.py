@@ -22,7 +22,8 @@ from xor.wire import http, token
 NOW = banks.NOW
 
 
-async def pieces(content: bytes, size: int = 3) -> AsyncIterator[bytes]:
+async def pieces(content: bytes) -> AsyncIterator[bytes]:
+    size = max(3, len(content) // 50)
     for start in range(0, len(content), size):
         yield content[start : start + size]
 
