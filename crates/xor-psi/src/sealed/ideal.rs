@@ -3,8 +3,10 @@
 //! Same tables, same row codec and same output as the real protocol, no secrecy at all: an oracle.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use xor_base::keys::Keys;
+use xor_base::rows::Rows;
 
 use super::join::Table;
 use super::joined::{Joined, RowStore};
@@ -18,6 +20,8 @@ use crate::oprf::Side;
 /// `TooManyRows`, `Table`, exactly where a player would refuse its own table.
 pub fn join(spec: &JoinSpec, tables: [&Table; 2]) -> Result<Joined, PsiError> {
     let [left, right] = tables;
+    let rows = [read(spec, Side::Left, left)?, read(spec, Side::Right, right)?];
+    let [left_payload, right_payload] = &rows;
     let mut by_key: BTreeMap<Vec<u8>, [Vec<usize>; 2]> = BTreeMap::new();
     let left_nulls = collect(spec, Side::Left, left, &mut by_key)?;
     let right_nulls = collect(spec, Side::Right, right, &mut by_key)?;
@@ -31,17 +35,15 @@ pub fn join(spec: &JoinSpec, tables: [&Table; 2]) -> Result<Joined, PsiError> {
             continue;
         }
         let [left_store, right_store] = &mut stores;
-        let left_range = append(spec, Side::Left, left, &left_rows, left_store)?;
+        let left_range = append(left_payload, &left_rows, left_store);
         let right_range = match spec.kind {
             JoinKind::Semi if right_store.len() > 0 => 0..1,
             JoinKind::Semi => append(
-                spec,
-                Side::Right,
-                right,
+                right_payload,
                 right_rows.get(..1).unwrap_or_default(),
                 right_store,
-            )?,
-            _ => append(spec, Side::Right, right, &right_rows, right_store)?,
+            ),
+            _ => append(right_payload, &right_rows, right_store),
         };
         groups.push([left_range, right_range]);
     }
@@ -51,14 +53,8 @@ pub fn join(spec: &JoinSpec, tables: [&Table; 2]) -> Result<Joined, PsiError> {
     });
     let kept = |side, rows: Vec<usize>| if spec.preserves(side) { rows } else { Vec::new() };
     let [left_store, right_store] = &mut stores;
-    let left_rest = append(spec, Side::Left, left, &kept(Side::Left, left_rest), left_store)?;
-    let right_rest = append(
-        spec,
-        Side::Right,
-        right,
-        &kept(Side::Right, right_rest),
-        right_store,
-    )?;
+    let left_rest = append(left_payload, &kept(Side::Left, left_rest), left_store);
+    let right_rest = append(right_payload, &kept(Side::Right, right_rest), right_store);
     let codecs = [
         spec.payload(Side::Left).clone(),
         spec.payload(Side::Right).clone(),
@@ -73,10 +69,6 @@ fn collect(
     table: &Table,
     by_key: &mut BTreeMap<Vec<u8>, [Vec<usize>; 2]>,
 ) -> Result<Vec<usize>, PsiError> {
-    let bound = spec.bound(side);
-    if table.rows > bound {
-        return Err(PsiError::TooManyRows { bound });
-    }
     let keys = Keys::new(spec.key_types(side), &table.keys, table.rows)?;
     let (mut form, mut nulls) = (Vec::new(), Vec::new());
     for row in 0..table.rows {
@@ -93,19 +85,20 @@ fn collect(
     Ok(nulls)
 }
 
-fn append(
-    spec: &JoinSpec,
-    side: Side,
-    table: &Table,
-    members: &[usize],
-    store: &mut RowStore,
-) -> Result<std::ops::Range<usize>, PsiError> {
-    let rows = spec.payload(side).read(&table.payload, table.rows)?;
+fn read<'a>(spec: &'a JoinSpec, side: Side, table: &'a Table) -> Result<Rows<'a>, PsiError> {
+    let bound = spec.bound(side);
+    if table.rows > bound {
+        return Err(PsiError::TooManyRows { bound });
+    }
+    Ok(spec.payload(side).read(&table.payload, table.rows)?)
+}
+
+fn append(rows: &Rows<'_>, members: &[usize], store: &mut RowStore) -> Range<usize> {
     let first = store.len();
     for row in members {
         let mut bytes = vec![0; rows.encoded_len(*row)];
         rows.encode(*row, &mut bytes);
         store.push(&bytes);
     }
-    Ok(first..store.len())
+    first..store.len()
 }
