@@ -293,7 +293,13 @@ class _Maker:
         else:
             text = _policy_text(self.local.file, section.policy)
         policy = owner.sign_policy(
-            text, network=entry.network, owner=entry.owner, dataset=entry.name, policy_version=1, key=key
+            text,
+            network=entry.network,
+            owner=entry.owner,
+            dataset=entry.name,
+            policy_version=1,
+            key=key,
+            entry=entry,
         )
         machine_setup.add_dataset(
             self.local.machine_directory(section.player),
