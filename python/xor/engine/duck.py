@@ -1,8 +1,10 @@
 """DuckDB without a way out: no file, no network, no extension, nothing on disk."""
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -10,14 +12,24 @@ import duckdb
 from xor.errors import InternalError, ResourceError
 
 
+def _half_of_memory() -> int:
+    """Half of what this computer, or the container we run in, has; in bytes."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError, ValueError):  # no container, or one without a limit ("max")
+        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return total // 2
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the local engine may take; None leaves DuckDB's own default (80 % of the memory, all cores).
+    """What the local engine may take. Datasets that were read count extra.
 
-    Units: `memory_bytes` bytes.
+    Args:
+        memory_bytes: for DuckDB while it works, and again for its result; bytes.
+        threads: None takes all cores.
     """
 
-    memory_bytes: int | None = None
+    memory_bytes: int = field(default_factory=_half_of_memory)
     threads: int | None = None
 
 
@@ -67,13 +79,12 @@ def _settings(limits: Limits) -> dict[str, str | bool | int | float | list[str]]
         "autoload_known_extensions": False,
         "enable_external_file_cache": False,
         "max_temp_directory_size": "0KB",
+        "memory_limit": f"{max(limits.memory_bytes // 1000, 1)}KB",
         "preserve_insertion_order": False,
         "python_enable_replacements": False,
         "python_scan_all_frames": False,
         "temp_directory": "",
     }
-    if limits.memory_bytes is not None:
-        settings["memory_limit"] = f"{max(limits.memory_bytes // 1000, 1)}KB"
     if limits.threads is not None:
         settings["threads"] = limits.threads
     return settings

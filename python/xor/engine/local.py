@@ -121,7 +121,7 @@ def _collect(result: Any, bound: int, limits: Limits) -> pa.Table:
             raise ResourceError(
                 "a local stage gives more rows than the bound of its plan", code="resource.rows"
             )
-        if limits.memory_bytes is not None and size > limits.memory_bytes:
+        if size > limits.memory_bytes:
             raise out_of_memory()
         batches.append(batch)
     return pa.Table.from_batches(batches, schema=reader.schema)
