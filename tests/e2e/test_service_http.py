@@ -40,8 +40,6 @@ from xor.wire.trust import Trust
 
 NOW = banks.NOW
 TRUST = Trust(banks.agreement())
-OUTSIDER = "outsider"
-"""An analyst of the network who neither submits nor receives anything here."""
 
 
 @dataclass
@@ -254,7 +252,7 @@ def test_routes_for_analysts_need_a_token_in_force(running: Running, method: str
         ({"Authorization": "Bearer *"}, (401, "auth.bad-token")),
         ({"Authorization": f"Bearer {stranger}"}, (401, "auth.bad-token")),
         (bearer(banks.ANALYST, not_after=NOW), (401, "auth.expired-token")),
-        (bearer(OUTSIDER), (400, "usage.unknown-analyst")),
+        (bearer("outsider"), (403, "auth.stranger")),
         (bearer(banks.ANALYST, network="other"), (404, "usage.unknown-network")),
     ]
     for headers, expected in cases:

@@ -28,6 +28,10 @@ GRACE_S = 5
 """How long requests under way may take once the service is told to stop."""
 
 
+KEEP_ALIVE_S = 75
+"""Longer than clients keep idle connections: who closes first must not be the one who is asked."""
+
+
 class Server(uvicorn.Server):
     """uvicorn, but told to stop it wakes all who wait, and says when it is ready."""
 
@@ -85,6 +89,7 @@ def serve(directory: Path, host: str, port: int, settings: Settings | None = Non
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
+            timeout_keep_alive=KEEP_ALIVE_S,
             h11_max_incomplete_event_size=MAX_HEADER_BYTES,
             http="h11",
             ws="none",

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 from collections.abc import AsyncIterable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -95,7 +96,12 @@ class Service:
     def credential(self, token_text: str) -> Credential:
         """The credential in an API token of this service, for a network that it serves."""
         credential = token.read(token_text, self._key.public, self.now)
-        self.network(credential.network).trust.agreement.analyst(credential.analyst)
+        agreement = self.network(credential.network).trust.agreement
+        if credential.analyst not in {analyst.name for analyst in agreement.analysts}:
+            raise AuthError(
+                f"'{credential.analyst}' is no analyst of network '{credential.network}' any more",
+                code="auth.stranger",
+            )
         return credential
 
     def network(self, name: str) -> Network:
@@ -180,10 +186,11 @@ class Service:
     async def jobs(self, credential: Credential, limit: int) -> list[JobView]:
         """The jobs that the caller submitted or receives, newest first."""
         mine = (credential.network, credential.analyst, limit)
-        found = [
-            await self._jobs.find(job_id) for job_id in await asyncio.to_thread(self._store.jobs_of, *mine)
-        ]
-        return [self._view(known) for known in found if known is not None]
+        views = []
+        for job_id in await asyncio.to_thread(self._store.jobs_of, *mine):
+            with suppress(AuthError):  # jobs of an earlier agreement cannot be verified any more
+                views.append(self._view(await self._jobs.known(job_id)))
+        return views
 
     async def inbox(self, envelope: Envelope) -> Envelope:
         """Answers a machine's poll: the log entries that concern it; waits if there are none."""
