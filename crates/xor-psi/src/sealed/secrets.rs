@@ -107,3 +107,52 @@ impl CellStream {
 pub(super) fn xor(to: &mut [u8], mask: &[u8]) {
     to.iter_mut().zip(mask).for_each(|(to, mask)| *to ^= mask);
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::sealed::hex;
+
+    const VECTORS: &str = include_str!("../../../../tests/vectors/core/derivations.json");
+
+    fn bytes<const N: usize>(case: &Value, name: &str) -> [u8; N] {
+        hex::decode(case[name].as_str().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn secrets_labels_and_streams_are_the_published_ones() {
+        let vectors: Value = serde_json::from_str(VECTORS).unwrap();
+        for case in vectors["cases"].as_array().unwrap() {
+            let nonces: [[u8; 32]; 2] = [bytes(case, "nonce_0"), bytes(case, "nonce_1")];
+            let node = u32::try_from(case["node"].as_u64().unwrap()).unwrap();
+            let attempt = attempt(&bytes(case, "plan_hash"), node, [&nonces[0], &nonces[1]]);
+            let (first, second) = (bytes(case, "f_0"), bytes(case, "f_1"));
+            let mut found = Vec::new();
+            for (side, own, peer) in [(Side::Left, first, second), (Side::Right, second, first)] {
+                let outputs = Outputs {
+                    of_own_key: Zeroizing::new(vec![own]),
+                    of_peer_key: Zeroizing::new(vec![peer]),
+                };
+                let halves = HalfSecrets::derive(side, &outputs, &attempt);
+                let k_o = halves.opener_keys(Side::Left)[0];
+                found.push([halves.of(Side::Left)[0], halves.of(Side::Right)[0], k_o]);
+            }
+            assert_eq!(found[0], found[1], "both players derive the same");
+            let [s_0, s_1, k_o] = found[0];
+            let mut cell = [0; 80];
+            CellStream::new(attempt, Side::Right).fill(&s_1, 5, &mut cell);
+            let derived = [
+                ("attempt", hex::encode(&attempt)),
+                ("s_0", hex::encode(&s_0)),
+                ("s_1", hex::encode(&s_1)),
+                ("k_o_if_0_opens", hex::encode(&k_o)),
+                ("cell_5_of_side_1_under_s_1", hex::encode(&cell)),
+            ];
+            for (name, value) in derived {
+                assert_eq!(case[name].as_str(), Some(value.as_str()), "{name}");
+            }
+        }
+    }
+}
