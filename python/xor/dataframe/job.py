@@ -132,7 +132,7 @@ class Job(Handle):
                 progress.say(f"detached; client.job('{self.id}') finds the job again")
             else:
                 self.cancel_quietly()
-            raise
+            raise KeyboardInterrupt from None  # without the way through the HTTP library
 
     def __repr__(self) -> str:
         return f"<job {self.id} of network '{self._client.network}'>"

@@ -69,13 +69,21 @@ def open_result(sealed: SealedResult, seal_key: Path) -> pa.Table:
         ProtocolAbort: a stream is not what the protocol says. AuthError: it is not sealed to this key.
     """
     seed = read_secret(seal_key)
-    opened = {part.node: _open_part(sealed, part, seed) for part in sealed.plan.parts}
+    return finish(sealed.plan, {part.node: _open_part(sealed, part, seed) for part in sealed.plan.parts})
+
+
+def finish(plan: PlacedPlan, opened: Mapping[int, pa.Table]) -> pa.Table:
+    """What the plan does after opening: names, order, append.
+
+    Args:
+        opened: the rows of each part, by its node.
+    """
     waiting: list[pa.Table] = []
-    for number, node in enumerate(sealed.plan.nodes):
+    for number, node in enumerate(plan.nodes):
         below = [waiting.pop() for _ in node.inputs][::-1]
         if number in opened:
             waiting.append(opened[number])
-        elif isinstance(sealed.plan.placements[number], Opened):
+        elif isinstance(plan.placements[number], Opened):
             waiting.append(_finish(node, below))
         else:
             waiting.append(None)  # computed at a machine; only what is built on it came here

@@ -59,7 +59,11 @@ def watching() -> Iterator[Watcher]:
         BarColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    # Not redirected: after Ctrl-C at the wrong moment a question would be lost in rich's buffer.
+    with Progress(
+        *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
+    ) as progress:
         yield Bar(progress)
 
 
@@ -67,7 +71,7 @@ def wants_detaching(job: str) -> bool:
     """After Ctrl-C: whether to leave the job alone. Asked in a terminal; a script cancels."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
-    sys.stderr.write(f"\njob {job[:12]}… goes on at the machines. [d]etach or [c]ancel it? ")
+    sys.stderr.write(f"\njob {job[:12]}… goes on at the machines. Detach (d) or cancel it (c)? ")
     sys.stderr.flush()
     try:
         return sys.stdin.readline().strip().lower().startswith("d")

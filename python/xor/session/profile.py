@@ -148,7 +148,8 @@ def find_token(api_token: str, profile: Profile) -> str:
         raise AuthError(
             f"no credential for {profile.host}:{profile.port}; '*' means: look it up",
             code="auth.no-token",
-            hint=f"set the environment variable {TOKEN_VARIABLE}, or `token` in {profile.path}.",
+            hint=f"set the environment variable {TOKEN_VARIABLE}, or `token` in {profile.path}; "
+            "`xor local up network.toml` writes one for a service on this machine.",
         )
     return found
 

@@ -291,7 +291,7 @@ def test_ctrl_c_asks_in_a_terminal(interrupted, service, monkeypatch, answer, st
     with pytest.raises(KeyboardInterrupt):
         interrupted.run(reveal=True)
     assert service.state is state
-    assert "[d]etach or [c]ancel" in shown.getvalue()
+    assert "Detach (d) or cancel it (c)?" in shown.getvalue()
 
 
 def test_progress_is_silent_outside_a_terminal(frame, service, capsys):
