@@ -514,15 +514,15 @@ def test_many_machines_may_wait_at_once(running: Running, letters: Letters) -> N
                 asyncio.create_task(
                     client.post(http.INBOX, content=signed(running.poll_of("player-1", wait_s=50)).to_bytes())
                 )
-                for _ in range(300)
+                for _ in range(200)
             ]
-            while len(running.service._bell._waiting.get(("player", banks.NETWORK, "player-1"), ())) < 300:
+            while len(running.service._bell._waiting.get(("player", banks.NETWORK, "player-1"), ())) < 200:
                 await asyncio.sleep(0)
             await asyncio.to_thread(running.submit, letters)
             answers = await asyncio.gather(*polls)
             return sum(answer.status_code == 200 for answer in answers)
 
-    assert asyncio.run(scene()) == 300
+    assert asyncio.run(scene()) == 200
 
 
 def test_silent_machines_are_named_when_their_time_is_up(tmp_path: Path, letters: Letters) -> None:
@@ -555,8 +555,9 @@ def test_old_results_are_deleted_and_said_to_be(running: Running, letters: Lette
 
 
 def test_progress_is_shown_while_a_job_runs_and_forgotten_afterwards(
-    running: Running, letters: Letters
+    running: Running, letters: Letters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("xor.service.shell.MAX_STEPS", 4)
     approved(running, letters)
     path = http.progress_path(letters.job)
     for done in (1, 5):
@@ -566,7 +567,7 @@ def test_progress_is_shown_while_a_job_runs_and_forgotten_afterwards(
     assert [(each.player, each.done) for each in shown] == [("player-0", 5)]
     forged = signed(letters.progress("player-0"), by="player-1").to_bytes()
     assert code_of(running.http.post(path, content=forged)) == (401, "auth.bad-signature")
-    for number in range(300):
+    for number in range(4):
         step = Progress.model_validate(letters.progress("player-0").model_dump() | {"step": f"step {number}"})
         answer = running.http.post(path, content=signed(step).to_bytes())
     assert code_of(answer) == (429, "resource.too-many-steps")
