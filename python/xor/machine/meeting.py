@@ -22,7 +22,7 @@ _MESSAGE_BYTES = 1024
 
 
 def dial(address: str, route: Route, timeout_s: float) -> socket.socket:
-    """Calls the machine of a peer until it takes the call, and waits until its worker has come to the step.
+    """Calls the machine of a peer until it takes the call. Before TLS, `agree_to_go`.
 
     Raises:
         PeerError: nobody took the call within the time.
@@ -31,9 +31,7 @@ def dial(address: str, route: Route, timeout_s: float) -> socket.socket:
     pause_s = 0.05
     while True:
         try:
-            connection = _dial_once(parse_address(address), route)
-            _agree_to_go(connection)
-            return connection
+            return _dial_once(parse_address(address), route)
         except OSError:
             if time.monotonic() + pause_s > deadline:
                 raise _absent(route) from None
@@ -54,24 +52,25 @@ def _dial_once(address: tuple[str, int], route: Route) -> socket.socket:
     return connection
 
 
-def _agree_to_go(connection: socket.socket) -> None:
+def agree_to_go(connection: socket.socket) -> None:
     """Tells the peer that this worker has come to the step, and waits for the same word.
 
     No timeout: the peer may be busy with an earlier step, and the machine kills this worker when the job is
     over.
 
     Raises:
-        OSError: the peer went away.
+        PeerError: the peer went away.
     """
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connection.settimeout(None)
     try:
         connection.sendall(GO)
-        if connection.recv(1) != GO:
-            raise ConnectionError
-    except BaseException:
+        is_agreed = connection.recv(1) == GO
+    except OSError:
+        is_agreed = False
+    if not is_agreed:
         connection.close()
-        raise
+        raise PeerError("the peer went away before the step began", code="peer.closed")
 
 
 class Incoming:
@@ -96,7 +95,7 @@ class Incoming:
         deadline = time.monotonic() + timeout_s
         while True:
             candidates = self._waiting[route]
-            # With a call on the line the peer is there and may take its time: see `_agree_to_go`.
+            # With a call on the line the peer is there and may take its time: see `agree_to_go`.
             patience_s = None if candidates else deadline - time.monotonic()
             if patience_s is not None and patience_s <= 0:
                 raise _absent(route)

@@ -28,7 +28,7 @@ from xor.errors import DataError, InternalError, PeerError, PlanError, ProtocolA
 from xor.machine import sandbox
 from xor.machine.core import peers_of, sides_of
 from xor.machine.events import Failed, Stream
-from xor.machine.meeting import Incoming, dial
+from xor.machine.meeting import Incoming, agree_to_go, dial
 from xor.machine.orders import (
     Broke,
     Confined,
@@ -81,6 +81,7 @@ class Worker:
         self._say = say
         self._incoming = Incoming(handed, order.plan_hash)
         self._peers: dict[str, Peer] = {}
+        self._calls: dict[int, socket.socket] = {}
         self._directory = Path(order.directory)
         self.stages = Stages()
 
@@ -93,7 +94,7 @@ class Worker:
         seed, public = private.job_key()
         self._say(Ready(job_key=public.hex()))
         with self.stages.stage("meeting the other machines"):
-            self._meet(peers_of(plan, self._order.player))
+            self._meet(work, peers_of(plan, self._order.player))
         streams = []
         for part, side in work:
             table = tables.pop((part.node, side))
@@ -136,10 +137,15 @@ class Worker:
                 tables[part.node, side] = side_table(part, side, datasets)
         return tables
 
-    def _meet(self, wanted: frozenset[str]) -> None:
+    def _meet(self, work: Sequence[tuple[Part, int]], wanted: frozenset[str]) -> None:
+        """Learns of all peers. Calls each as soon as it is known: it may be waiting, and for nobody else."""
         while not wanted <= self._peers.keys():
             peer = self._next_peer()
             self._peers[peer.player] = peer
+            for part, _ in work:
+                if peer.player in part.players and peer.address is not None and not peer.is_listener:
+                    route = Route(self._order.plan_hash, part.node, self._order.player)
+                    self._calls[part.node] = dial(peer.address, route, self._order.connect_timeout_s)
 
     def _join(self, spec: bytes, part: Part, side: int, table: Table, seed: bytes) -> SealReport:
         peer = self._peers[part.players[1 - side]]
@@ -160,12 +166,14 @@ class Worker:
                 )
 
         with self.stages.stage(f"sealed join of step {part.node} with {peer.player}"):
-            meet = self._listen if peer.is_listener else self._call
-            return meet(part.node, peer, join)
+            if part.node in self._calls:
+                return self._call(part.node, join)
+            return self._listen(part.node, peer, join)
 
-    def _call(self, node: int, peer: Peer, join: Callable[[socket.socket], SealReport]) -> SealReport:
-        route = Route(self._order.plan_hash, node, self._order.player)
-        return join(dial(peer.address or "", route, self._order.connect_timeout_s))
+    def _call(self, node: int, join: Callable[[socket.socket], SealReport]) -> SealReport:
+        connection = self._calls.pop(node)
+        agree_to_go(connection)
+        return join(connection)
 
     def _listen(self, node: int, peer: Peer, join: Callable[[socket.socket], SealReport]) -> SealReport:
         for connection in self._incoming.calls(node, peer.player, self._order.connect_timeout_s):
