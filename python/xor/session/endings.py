@@ -48,11 +48,11 @@ def refused(document: Refusal, job: str) -> XorError:
     if document.kind != PolicyDenied.__name__:
         return _rebuilt(document, job)
     return PolicyDenied(
-        document.message,
-        violations=document.violations,
-        grant=document.grant,
-        code=document.code,
-        hint=document.hint,
+        _plain(document.message),
+        violations=[_plain(each) for each in document.violations],
+        grant=_plain(document.grant) if document.grant else None,
+        code=_plain(document.code),
+        hint=_plain(document.hint) if document.hint else None,
         job_id=job,
         player=document.player,
     )
@@ -68,6 +68,12 @@ def listed(names: Iterable[str]) -> str:
 
 
 def _rebuilt(document: Refusal | Failure, job: str) -> XorError:
-    error = rebuild(document.kind, document.code, document.message, document.hint, document.player)
+    hint = _plain(document.hint) if document.hint else None
+    error = rebuild(document.kind, _plain(document.code), _plain(document.message), hint, document.player)
     error.job_id = job
     return error
+
+
+def _plain(text: str) -> str:
+    """Another organization's words without control characters, which could rewrite a terminal."""
+    return "".join(each if each.isprintable() or each == "\n" else "�" for each in text)

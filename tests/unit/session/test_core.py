@@ -126,13 +126,14 @@ def test_a_failure_is_raised_as_the_machine_reported_it(followed, service):
     def fail(service, plan, job):
         service.say(
             Failure(network=NETWORK, plan=job, player="player-0", kind="ResourceError",
-                    code="resource.too-many-rows", message="dataset above its bound"), "player-0", job,
+                    code="resource.too-many-rows", message="dataset above its bound\x1b[2J"), "player-0", job,
         )  # fmt: skip
 
     service.answers = fail
     error = ended_with(followed.submit())
     assert isinstance(error, ResourceError)
     assert (error.code, error.player) == ("resource.too-many-rows", "player-0")
+    assert "\x1b" not in str(error)
 
 
 def test_the_services_closing_names_who_did_not_answer(followed, service):
