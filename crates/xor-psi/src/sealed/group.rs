@@ -29,15 +29,8 @@ impl Groups {
         let tags = random::words(rows.values.len())?;
         let mut keyed = Vec::with_capacity(rows.values.len());
         let mut unkeyed = Vec::new();
-        for (row, (((value, is_null), tag), number)) in rows
-            .values
-            .iter()
-            .zip(&rows.is_null)
-            .zip(&tags)
-            .zip(0_u32..)
-            .enumerate()
-        {
-            debug_assert_eq!(row, number as usize);
+        let rows = rows.values.iter().zip(&rows.is_null).zip(&tags);
+        for (((value, is_null), tag), number) in rows.zip(0_u32..) {
             if *is_null {
                 unkeyed.push(number);
             } else {
