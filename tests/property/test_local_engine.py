@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from xor.engine import local
 from xor.engine.arrow import arrow_type
 from xor.engine.sources import Source
-from xor.plan.relations import JoinKind, Relation, Scan, post_order
+from xor.plan.relations import Filter, JoinKind, Relation, Scan, post_order
 from xor.testing.oracle import Value, evaluate
-from xor.testing.strategies import Sample, joins, relations, rows_of, samples, tables
+from xor.testing.strategies import Sample, joins, predicates, relations, rows_of, samples, tables
 
 ONE_CORE = local.Limits(threads=1)
 
@@ -84,6 +84,14 @@ def test_every_kind_of_join_gives_the_rows_of_the_oracle(kind: JoinKind, data: s
     join = data.draw(joins(Scan(contents["a"].entry), Scan(contents["b"].entry), kinds=[kind]))
     event(type(join).__name__)
     check(join, {name: dataset(sample) for name, sample in contents.items()}, contents)
+
+
+@examples(100)
+@given(st.data())
+def test_a_filter_keeps_the_rows_of_the_oracle(data: st.DataObject) -> None:
+    sample = data.draw(samples("a", max_rows=10))
+    kept = Filter(Scan(sample.entry), data.draw(predicates(sample.entry.schema, depth=3)))
+    check(kept, {"a": dataset(sample)}, {"a": sample})
 
 
 @examples(80)
