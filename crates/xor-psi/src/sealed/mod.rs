@@ -2,6 +2,7 @@
 //!
 //! The protocol, its leakage and the argument stand in `docs/protocols/sealed-join.md`.
 
+mod cells;
 mod group;
 pub mod header;
 pub mod hex;
