@@ -85,9 +85,7 @@ def main() -> None:
     options = arguments.parse_args()
     figures = measure(options.rows, options.runs)
     if not options.json:
-        print(
-            f"{options.rows} x {options.rows} rows: {figures['seconds']} s, polars {figures['plaintext_seconds']} s"
-        )
+        print(f"{options.rows} rows a side: {figures['seconds']} s, polars {figures['plaintext_seconds']} s")
     print(json.dumps(figures))
 
 

@@ -147,6 +147,8 @@ ERRORS: dict[str, type[XorError]] = {
 """Every class by its name, for errors that come back from a worker or over the wire."""
 
 
-def rebuild(kind: str, code: str, message: str, hint: str | None = None, player: str | None = None) -> XorError:
+def rebuild(
+    kind: str, code: str, message: str, hint: str | None = None, player: str | None = None
+) -> XorError:
     """The error that another process reported, as an object of its own class (InternalError if unknown)."""
     return ERRORS.get(kind, InternalError)(message, code=code, hint=hint, player=player)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from xor.errors import ProtocolAbort, ResourceError
 from xor.machine.directory import parse_address
-from xor.machine.routing import FRAME_BYTES, Route
+from xor.machine.routing import FRAME_BYTES, Call
 
 FRAME_TIMEOUT_S = 5.0
 MAX_PENDING = 64
@@ -20,8 +20,8 @@ MAX_PENDING = 64
 MAX_PENDING_OF_ONE = 16
 """The same, from one address: one stranger alone cannot fill the port."""
 
-HandOver = Callable[[Route, socket.socket], bool]
-"""Gives a connection to the worker that expects it; False: nobody expects this route."""
+HandOver = Callable[[Call, socket.socket], bool]
+"""Gives a connection to the worker that expects it; False: nobody expects this call."""
 
 
 class Listener:
@@ -82,8 +82,8 @@ class Listener:
             with connection, contextlib.suppress(OSError, ProtocolAbort, TimeoutError):
                 connection.setblocking(False)
                 async with asyncio.timeout(FRAME_TIMEOUT_S):
-                    route = Route.from_bytes(await _frame(connection))
-                self._hand_over(route, connection)
+                    call = Call.from_bytes(await _frame(connection))
+                self._hand_over(call, connection)
         finally:
             self._pending -= Counter({caller: 1})
 

@@ -11,17 +11,17 @@ from collections.abc import Iterator
 
 from xor.errors import PeerError
 from xor.machine.directory import parse_address
-from xor.machine.routing import ACCEPTED, GO, Route
+from xor.machine.routing import ACCEPTED, GO, Call, Route
 
 DIAL_TIMEOUT_S = 5.0
 MAX_PAUSE_S = 1.0
 MAX_WAITING = 8
-"""Connections kept for one route. Strangers may knock; the one that passes TLS is the peer."""
+"""Connections for one route. Calls can be replayed; the one that passes TLS is the peer's."""
 
 _MESSAGE_BYTES = 1024
 
 
-def dial(address: str, route: Route, timeout_s: float) -> socket.socket:
+def dial(address: str, call: Call, timeout_s: float) -> socket.socket:
     """Calls the machine of a peer until it takes the call. Before TLS, `agree_to_go`.
 
     Raises:
@@ -31,19 +31,19 @@ def dial(address: str, route: Route, timeout_s: float) -> socket.socket:
     pause_s = 0.05
     while True:
         try:
-            return _dial_once(parse_address(address), route)
+            return _dial_once(parse_address(address), call)
         except OSError:
             if time.monotonic() + pause_s > deadline:
-                raise _absent(route) from None
+                raise _absent(call.route) from None
         # Jitter: two workers that failed together should not knock together again.
         time.sleep(pause_s * random.uniform(0.5, 1.0))
         pause_s = min(2 * pause_s, MAX_PAUSE_S)
 
 
-def _dial_once(address: tuple[str, int], route: Route) -> socket.socket:
+def _dial_once(address: tuple[str, int], call: Call) -> socket.socket:
     connection = socket.create_connection(address, timeout=DIAL_TIMEOUT_S)
     try:
-        connection.sendall(route.to_bytes())
+        connection.sendall(call.to_bytes())
         if connection.recv(1) != ACCEPTED:
             raise ConnectionError
     except BaseException:

@@ -5,10 +5,13 @@ from typing import Annotated, Literal
 from pydantic import Field as Bounded
 from pydantic import TypeAdapter
 
-from xor.machine.directory import SourceFile
+from xor.machine.core import Job
+from xor.machine.directory import Directory, SourceFile
 from xor.machine.events import Failed, Stream
 from xor.model.agreement import HEX_32_BYTES
 from xor.model.dataset import NAME, Strict
+from xor.plan.codec import encode_plan
+from xor.plan.placed import PlacedPlan, Sealed
 
 
 class DatasetSource(Strict):
@@ -97,3 +100,40 @@ def read_word(line: str | bytes) -> Word:
 def stream_name(node: int, side: int) -> str:
     """The file of a stream in the job's directory."""
     return f"{node}-{side}.stream"
+
+
+def order_of(job: Job, directory: Directory) -> Order:
+    """What the worker of a job is told: the plan, the sources of its own datasets, where to write."""
+    plan = _plan(job)
+    settings = directory.settings
+    return Order(
+        plan_hash=job.id,
+        plan=encode_plan(plan).decode(),
+        agreement=directory.agreement_payload.decode(),
+        player=job.player,
+        sources=tuple(
+            DatasetSource(dataset=entry.name, file=directory.holdings[entry.name].source)
+            for entry in plan.datasets
+            if entry.player == job.player
+        ),
+        directory=str(directory.job(job.id)),
+        connect_timeout_s=settings.connect_timeout_s,
+        stall_timeout_s=settings.stall_timeout_s,
+    )
+
+
+def routes_of(job: Job) -> frozenset[tuple[int, str]]:
+    """The connections (step, player) that the worker of a job may be given."""
+    return frozenset(
+        (part.node, name)
+        for part in _plan(job).parts_of(job.player)
+        if isinstance(part.placement, Sealed)
+        for name in part.players
+        if name != job.player
+    )
+
+
+def _plan(job: Job) -> PlacedPlan:
+    if job.plan is None:
+        raise AssertionError("only a plan is run")
+    return job.plan

@@ -15,8 +15,9 @@ from typing import Any
 
 from xor.errors import AuthError, InternalError, UsageError, XorError
 from xor.machine import log, sandbox
-from xor.machine.core import Job, State, peers_of
+from xor.machine.core import Job, State
 from xor.machine.directory import Directory
+from xor.machine.entries import verified_payload
 from xor.machine.events import (
     Allowed,
     Arrived,
@@ -46,22 +47,18 @@ from xor.machine.listener import Listener
 from xor.machine.orders import (
     Broke,
     Confined,
-    DatasetSource,
     Finished,
-    Order,
     Peer,
     Progressed,
     Ready,
     Word,
+    order_of,
+    routes_of,
     stream_name,
 )
 from xor.machine.outbox import Outbox
 from xor.machine.workers import Workers
-from xor.plan.codec import PAYLOAD_TYPE as PLAN_TYPE
-from xor.plan.codec import encode_plan, plan_hash
-from xor.plan.placed import Sealed
-from xor.signing import Envelope, parse_canonical
-from xor.wire.messages import Entry, Kind, Progress
+from xor.wire.messages import Entry, Progress
 
 HEARTBEAT_S = 10.0
 POLL_S = 25
@@ -165,7 +162,7 @@ class Machine:
     def _take(self, entry: Entry) -> None:
         """Verifies an entry of the service's log and hands it to its job; what nobody signed is nothing."""
         try:
-            payload = self._verified(entry)
+            payload = verified_payload(self._directory.trust, entry)
         except XorError as error:
             log.warning("ignored an entry", job=entry.job[:12], kind=entry.kind, code=error.code)
         except Exception as error:
@@ -174,28 +171,6 @@ class Machine:
         else:
             self._handle(entry.job, Arrived(kind=entry.kind, position=entry.position, payload=payload))
         self._journal.inbox_position = max(entry.position, self._journal.inbox_position)
-
-    def _verified(self, entry: Entry) -> str:
-        try:
-            self._directory.trust.read(entry)
-        except XorError as error:
-            # Signed by its analyst, and still no plan for this machine: it says why, rather than nothing.
-            is_refusable = isinstance(error, UsageError) or error.code == "auth.other-agreement"
-            if entry.kind is not Kind.PLAN or not is_refusable:
-                raise
-            return self._signed_plan(entry)
-        return Envelope.from_bytes(entry.envelope.encode()).payload.decode()
-
-    def _signed_plan(self, entry: Entry) -> str:
-        """The payload of a plan that its analyst did sign, whatever else is wrong with it."""
-        envelope = Envelope.from_bytes(entry.envelope.encode())
-        claimed = parse_canonical(envelope.payload)
-        name = claimed.get("analyst") if isinstance(claimed, dict) else None
-        analyst = self._directory.trust.agreement.analyst(str(name))
-        payload = envelope.payload_signed_by(PLAN_TYPE, analyst.key)
-        if plan_hash(payload) != entry.job:
-            raise AuthError("an entry of the log is about another job", code="auth.other-job")
-        return payload.decode()
 
     # -- effects ------------------------------------------------------------------------------------------
 
@@ -252,8 +227,10 @@ class Machine:
 
     async def _start_worker(self, job: Job) -> None:
         try:
-            order, routes = self._order(job)
-            await self._workers.start(order, routes)
+            order = order_of(job, self._directory)
+            shutil.rmtree(order.directory, ignore_errors=True)
+            Path(order.directory).mkdir(mode=0o700)
+            await self._workers.start(order, routes_of(job))
         except OSError as error:
             log.error("no worker", job=job.id[:12], error=error.strerror)
             self._handle(
@@ -264,36 +241,6 @@ class Machine:
         if self._jobs[job.id].state is not State.STARTING:
             # The job ended while its worker came up; it has met nobody yet.
             self._workers.kill(job.id)
-
-    def _order(self, job: Job) -> tuple[Order, frozenset[tuple[int, str]]]:
-        if job.plan is None:
-            raise AssertionError("only a plan is run")
-        directory = self._directory.job(job.id)
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(mode=0o700)
-        order = Order(
-            plan_hash=job.id,
-            plan=encode_plan(job.plan).decode(),
-            agreement=self._directory.agreement_payload.decode(),
-            player=job.player,
-            sources=tuple(
-                DatasetSource(dataset=entry.name, file=self._directory.holdings[entry.name].source)
-                for entry in job.plan.datasets
-                if entry.player == job.player
-            ),
-            directory=str(directory),
-            connect_timeout_s=self._settings.connect_timeout_s,
-            stall_timeout_s=self._settings.stall_timeout_s,
-        )
-        peers = peers_of(job.plan, job.player)
-        routes = frozenset(
-            (part.node, name)
-            for part in job.plan.parts_of(job.player)
-            if isinstance(part.placement, Sealed)
-            for name in part.players
-            if name in peers
-        )
-        return order, routes
 
     async def _clean_up(self, job_id: str) -> None:
         await self._workers.ended(job_id)

@@ -41,7 +41,7 @@ from xor.machine.orders import (
     Word,
     stream_name,
 )
-from xor.machine.routing import Route
+from xor.machine.routing import Call, Route
 from xor.model.agreement import Agreement
 from xor.plan.codec import decode_plan, plan_hash
 from xor.plan.placed import Part, PlacedPlan, Sealed
@@ -53,8 +53,8 @@ if TYPE_CHECKING:
     from xor.engine.private import SealReport
 
 PROGRESS_EVERY_S = 0.25
-STRANGERS = ("protocol.wrong-peer-key", "protocol.tls")
-"""Errors of a connection whose other end has proved nothing: somebody else's call, not the peer's mistake."""
+NOT_THE_PEER = ("protocol.wrong-peer-key", "protocol.tls")
+"""Errors of a connection whose other end has proved nothing: a replayed call, not the peer's mistake."""
 
 Say = Callable[[Word], None]
 
@@ -94,7 +94,7 @@ class Worker:
         seed, public = private.job_key()
         self._say(Ready(job_key=public.hex()))
         with self.stages.stage("meeting the other machines"):
-            self._meet(work, peers_of(plan, self._order.player))
+            self._meet(work, peers_of(plan, self._order.player), seed)
         streams = []
         for part, side in work:
             table = tables.pop((part.node, side))
@@ -137,7 +137,7 @@ class Worker:
                 tables[part.node, side] = side_table(part, side, datasets)
         return tables
 
-    def _meet(self, work: Sequence[tuple[Part, int]], wanted: frozenset[str]) -> None:
+    def _meet(self, work: Sequence[tuple[Part, int]], wanted: frozenset[str], seed: bytes) -> None:
         """Learns of all peers. Calls each as soon as it is known: it may be waiting, and for nobody else."""
         while not wanted <= self._peers.keys():
             peer = self._next_peer()
@@ -145,7 +145,8 @@ class Worker:
             for part, _ in work:
                 if peer.player in part.players and peer.address is not None and not peer.is_listener:
                     route = Route(self._order.plan_hash, part.node, self._order.player)
-                    self._calls[part.node] = dial(peer.address, route, self._order.connect_timeout_s)
+                    call = Call.signed(route, seed)
+                    self._calls[part.node] = dial(peer.address, call, self._order.connect_timeout_s)
 
     def _join(self, spec: bytes, part: Part, side: int, table: Table, seed: bytes) -> SealReport:
         peer = self._peers[part.players[1 - side]]
@@ -180,7 +181,7 @@ class Worker:
             try:
                 return join(connection)
             except ProtocolAbort as error:
-                if error.code not in STRANGERS:
+                if error.code not in NOT_THE_PEER:
                     raise
         raise PeerError("no more calls", code="peer.unreachable")
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from xor.machine.meeting import MAX_WAITING, hand_over
 from xor.machine.orders import Order, Peer, Word, read_word
-from xor.machine.routing import Route
+from xor.machine.routing import Call, Route
 
 MAX_LINE_BYTES = 64 * 2**20
 _PASSED_ON = ("LANG", "LC_ALL", "TZ", "PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "RAYON_NUM_THREADS")
@@ -27,6 +27,7 @@ class _Worker:
     process: asyncio.subprocess.Process
     handed: socket.socket
     routes: frozenset[tuple[int, str]] = frozenset()
+    job_keys: dict[str, str] = field(default_factory=dict)
     calls: Counter[Route] = field(default_factory=Counter)
     reader: asyncio.Task[None] | None = None
 
@@ -76,12 +77,20 @@ class Workers:
 
     def give_peer(self, job: str, peer: Peer) -> None:
         if job in self._running:
+            self._running[job].job_keys[peer.player] = peer.job_key
             self._running[job].write(peer)
 
-    def hand_over(self, route: Route, connection: socket.socket) -> bool:
-        """Gives a connection to the worker that expects it; False if none does or it has enough."""
+    def hand_over(self, call: Call, connection: socket.socket) -> bool:
+        """Gives a connection to the worker that expects it.
+
+        Returns: False if no worker does, the caller is not the peer whose offer was verified (which may
+        still be on its way: the peer calls again), or there are too many replays of its call.
+        """
+        route = call.route
         worker = self._running.get(route.plan)
         if worker is None or (route.node, route.player) not in worker.routes:
+            return False
+        if not call.is_from(worker.job_keys.get(route.player, "")):
             return False
         if worker.calls[route] >= MAX_WAITING:
             return False

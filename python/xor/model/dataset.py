@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field as Bounded
+from pydantic import BaseModel, ConfigDict
+from pydantic import Field as Bounded
 
 from xor.model.types import ColumnRef, DataType, Field, Kind, Schema
 
@@ -64,7 +65,7 @@ class DatasetEntry(Strict):
             raise ValueError("unique names a column that is not there")
 
     @property
-    def schema(self) -> Schema:
+    def schema(self) -> Schema:  # type: ignore[override]  # pydantic keeps an old method of that name
         return Schema(
             tuple(
                 Field(

@@ -49,7 +49,9 @@ class DataType:
     zone: str | None = None
 
     def __post_init__(self) -> None:
-        if self.kind is Kind.DECIMAL and not (1 <= self.precision <= MAX_PRECISION and 0 <= self.scale <= self.precision):
+        if self.kind is Kind.DECIMAL and not (
+            1 <= self.precision <= MAX_PRECISION and 0 <= self.scale <= self.precision
+        ):
             raise SchemaError(
                 f"decimal({self.precision},{self.scale}) is not a type",
                 code="schema.unknown-type",

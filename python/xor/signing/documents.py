@@ -35,7 +35,9 @@ def decode(cls: type[Model], payload: bytes) -> Model:
     try:
         return cls.model_validate_json(payload)
     except ValidationError as error:
-        fields = sorted({".".join(str(part) for part in each["loc"]) or "document" for each in error.errors()})
+        fields = sorted(
+            {".".join(str(part) for part in each["loc"]) or "document" for each in error.errors()}
+        )
         raise UsageError(
             f"a {cls.__name__} is malformed at: {', '.join(fields[:5])}", code="usage.bad-document"
         ) from None

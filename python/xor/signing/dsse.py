@@ -58,7 +58,8 @@ class Envelope:
             "payloadType": self.payload_type,
             "payload": base64.b64encode(self.payload).decode(),
             "signatures": [
-                {"keyid": each.keyid, "sig": base64.b64encode(each.signature).decode()} for each in self.signatures
+                {"keyid": each.keyid, "sig": base64.b64encode(each.signature).decode()}
+                for each in self.signatures
             ],
         }
 
@@ -73,7 +74,10 @@ class Envelope:
             UsageError: a field is missing, unknown or malformed.
         """
         try:
-            if set(value) != {"payloadType", "payload", "signatures"} or len(value["signatures"]) > MAX_SIGNATURES:
+            if (
+                set(value) != {"payloadType", "payload", "signatures"}
+                or len(value["signatures"]) > MAX_SIGNATURES
+            ):
                 raise ValueError
             signatures = tuple(
                 Signature(_text(each["keyid"]), base64.b64decode(_text(each["sig"]), validate=True))

@@ -62,7 +62,9 @@ def read_secret(path: Path) -> bytes:
         mode = path.stat().st_mode
         text = path.read_text()
     except OSError:
-        raise AuthError(f"no key at {path}", code="auth.no-key", hint="make one, or name the right profile.") from None
+        raise AuthError(
+            f"no key at {path}", code="auth.no-key", hint="make one, or name the right profile."
+        ) from None
     if mode & 0o077:
         raise AuthError(f"{path} can be read by others", code="auth.open-key", hint=f"chmod 600 {path}")
     try:

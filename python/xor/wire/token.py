@@ -33,8 +33,12 @@ def read(token: str, service_key: str, now: int) -> Credential:
         credential = open_envelope(Credential, envelope, service_key)
     except (ValueError, binascii.Error, UsageError, AuthError):
         raise AuthError(
-            "the API token is not one of this service", code="auth.bad-token", hint="ask its operator for one."
+            "the API token is not one of this service",
+            code="auth.bad-token",
+            hint="ask its operator for one.",
         ) from None
     if not credential.not_before <= now < credential.not_after:
-        raise AuthError("the API token has expired", code="auth.expired-token", hint="ask the operator for a new one.")
+        raise AuthError(
+            "the API token has expired", code="auth.expired-token", hint="ask the operator for a new one."
+        )
     return credential

@@ -11,19 +11,22 @@ from xor.errors import PeerError, ProtocolAbort
 from xor.machine import listener as port
 from xor.machine.listener import Listener
 from xor.machine.meeting import Incoming, dial, hand_over
-from xor.machine.routing import ACCEPTED, FRAME_BYTES, GO, Route
+from xor.machine.routing import ACCEPTED, FRAME_BYTES, GO, Call, Route
+from xor.signing import SigningKey
 
 PLAN = "ab" * 32
 ROUTE = Route(PLAN, 5, "player-1")
+SEED = bytes(32)
+CALL = Call.signed(ROUTE, SEED)
 
 
 def served(scenario: Callable[[Listener, list], Awaitable[None]], takes: bool = True) -> list:
     """Runs a scenario against a listener; returns what it handed over, as (route, following bytes)."""
     handed: list = []
 
-    def hand(route: Route, connection: socket.socket) -> bool:
+    def hand(call: Call, connection: socket.socket) -> bool:
         copy = connection.dup()
-        handed.append((route, copy))
+        handed.append((call.route, copy))
         return takes
 
     async def run() -> None:
@@ -60,7 +63,7 @@ def test_silence_is_closed_after_the_timeout(monkeypatch):
 
     async def scenario(listener, _handed):
         reader, writer = await connect(listener)
-        writer.write(ROUTE.to_bytes()[:50])
+        writer.write(CALL.to_bytes()[:50])
         assert await reader.read() == b""
 
     assert served(scenario) == []
@@ -76,7 +79,7 @@ def test_a_flood_from_one_address_is_cut_and_the_next_call_is_taken(monkeypatch)
         assert len(done) >= 30
         await asyncio.wait(ends)
         _, writer = await connect(listener)
-        writer.write(ROUTE.to_bytes())
+        writer.write(CALL.to_bytes())
         while not handed:
             await asyncio.sleep(0.01)
 
@@ -86,7 +89,7 @@ def test_a_flood_from_one_address_is_cut_and_the_next_call_is_taken(monkeypatch)
 def test_what_follows_the_frame_is_left_to_the_worker():
     async def scenario(listener, handed):
         _, writer = await connect(listener)
-        writer.write(ROUTE.to_bytes() + GO + b"the start of TLS")
+        writer.write(CALL.to_bytes() + GO + b"the start of TLS")
         while not handed:
             await asyncio.sleep(0.01)
 
@@ -99,7 +102,7 @@ def test_what_follows_the_frame_is_left_to_the_worker():
 def test_a_route_that_nobody_expects_is_closed():
     async def scenario(listener, _handed):
         reader, writer = await connect(listener)
-        writer.write(ROUTE.to_bytes())
+        writer.write(CALL.to_bytes())
         # The copy in `served` keeps the connection open; without a worker there is no word on it.
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(reader.read(1), 0.2)
@@ -108,12 +111,20 @@ def test_a_route_that_nobody_expects_is_closed():
 
 
 def test_a_routing_frame_reads_back_and_nothing_else_does():
-    assert Route.from_bytes(ROUTE.to_bytes()) == ROUTE
-    good = ROUTE.to_bytes()
+    assert Call.from_bytes(CALL.to_bytes()) == CALL
+    good = CALL.to_bytes()
     for bad in (b"", good[:-1], good + b"x", b"Y" + good[1:], good[:44] + b"../../etc" + good[53:]):
         with pytest.raises(ProtocolAbort):
-            Route.from_bytes(bad)
+            Call.from_bytes(bad)
     assert len(good) == FRAME_BYTES
+
+
+def test_a_call_counts_only_with_the_signature_of_the_job_key_over_its_route():
+    key = SigningKey(SEED).public
+    assert CALL.is_from(key)
+    assert not CALL.is_from("")
+    assert not CALL.is_from(SigningKey(bytes([1]) * 32).public)
+    assert not Call(Route(PLAN, 6, "player-1"), CALL.signature).is_from(key)
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -152,5 +163,5 @@ def test_nobody_answers_is_an_error_after_the_time():
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
     with pytest.raises(PeerError) as raised:
-        dial(address, ROUTE, 0.2)
+        dial(address, CALL, 0.2)
     assert raised.value.code == "peer.unreachable"
