@@ -206,10 +206,17 @@ class _Condition:
             groups.setdefault(each.type, []).append(each)
         unknown_if_null = ibis.ifelse(value.isnull(), ibis.null("boolean"), ibis.literal(False))
         tests = [
-            _widened(value, type_, other).isin([_widened(_literal(each), other, type_) for each in group])
+            _one_of(_widened(value, type_, other), [_widened(_literal(each), other, type_) for each in group])
             for other, group in groups.items()
         ]
         return reduce(operator.or_, tests) if tests else unknown_if_null
+
+
+def _one_of(value: Any, constants: list[Any]) -> Any:
+    if value.type().is_floating():
+        # DuckDB's IN looks floats up by their bits, where 0.0 is not -0.0.
+        return reduce(operator.or_, [value == constant for constant in constants])
+    return value.isin(constants)
 
 
 def _table(index: int, types: Sequence[DataType]) -> Any:

@@ -177,6 +177,12 @@ def test_filters_keep_what_is_true(predicate: Predicate, kept: list[int]) -> Non
     assert [a for (a,) in rows_of(relation, data)] == kept
 
 
+def test_zero_is_minus_zero_in_a_list_too() -> None:
+    data = dataset("d", {"f": "float64"}, [(0.0,), (-0.0,), (1.0,), (2.0,)])
+    kept = Filter(Scan(data.entry), IsIn(Column("f"), (literal(0.0), literal(1.0))))
+    assert len(rows_of(kept, data)) == 3
+
+
 def test_one_dataset_may_stand_on_both_sides() -> None:
     data = dataset("d", {"k": "int64", "v": "text"}, [(1, "x"), (2, "y")])
     assert rows_of(joined(data, data, "k"), data) == [(1, "x", 1, "x"), (2, "y", 2, "y")]
