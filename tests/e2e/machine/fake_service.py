@@ -10,6 +10,13 @@ from xor.wire.messages import Entry, Failure, Inbox, Kind, Offer, Poll, Refusal
 TYPES = {Refusal.payload_type: Refusal, Failure.payload_type: Failure, Offer.payload_type: Offer}
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_arguments: object) -> None:
+        """Machines are killed here while they are being answered."""
+
+
 class FakeService:
     """Gives `entries` to whoever polls, and keeps what is posted and uploaded."""
 
@@ -22,8 +29,7 @@ class FakeService:
         self.polls = 0
         self.is_full = False
         self._news = threading.Condition()
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", port), self._handler())
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -70,7 +76,7 @@ class FakeService:
             def do_PUT(self) -> None:
                 envelope = http.read_manifest_header(self.headers[http.MANIFEST_HEADER])
                 body = self._body()
-                if service.is_full:
+                if service.is_full or len(body) < int(self.headers["Content-Length"]):
                     self._send(503, b"")
                     return
                 service.uploads.append((envelope, body))

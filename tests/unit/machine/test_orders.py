@@ -99,7 +99,7 @@ def events_of(script) -> dict[str, Event | None]:
 GOOD = ("plan", "approval", "offer", "ready", "done", "restart", "time", "delivered")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data(), judge_says_yes=st.booleans())
 def test_a_worker_starts_at_most_once_and_only_after_all_approvals_and_the_spending(
     one, data, judge_says_yes
