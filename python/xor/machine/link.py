@@ -19,8 +19,14 @@ from xor.wire.messages import Announce, Approval, Failure, Inbox, Manifest, Offe
 MAX_ANSWER_BYTES = 64 * 2**20
 CHUNK_BYTES = 2**20
 TIMEOUT_S = 10.0
-NOT_YET = ("job.too-early",)
-"""Refusals that pass by themselves: the service has not heard yet what this machine has."""
+NOT_YET = (
+    "job.too-early",
+    "usage.stalled",
+    "usage.broken-off",
+    "resource.disk-full",
+    "resource.log-unwritable",
+)
+"""Refusals that pass: the service has not heard yet what this machine has, or it has no room just now."""
 
 
 class Backoff:
