@@ -15,6 +15,8 @@ from xor.plan.rules import optimise
 
 MAX_BOUND = 2**24
 """Rows of a table that is sealed, padded; more needs the streaming back end."""
+MAX_JOINED = {"dh": 2**21}
+"""Rows of a side of a sealed join, padded, by OPRF: what its back end in the core runs."""
 MAX_KEYS = 16
 MAX_COLUMNS = 1024
 MAX_RECIPIENTS = 64
@@ -77,16 +79,16 @@ def check_sizes(plan: PlacedPlan) -> None:
     if not plan.root.schema.names:
         raise PlanError("the result has no column", code="plan.unsupported", hint="select at least one.")
     for part in plan.parts:
-        _check_part(part)
+        _check_part(part, MAX_JOINED[plan.oprf] if isinstance(part.placement, Sealed) else MAX_BOUND)
 
 
-def _check_part(part: Part) -> None:
+def _check_part(part: Part, limit: int) -> None:
     for side, player in enumerate(part.players):
         source = part.source(side)
-        if padded(source.rows) > MAX_BOUND:
+        if padded(source.rows) > limit:
             raise PlanError(
                 f"up to {source.rows:,} rows of {_names(source)} at '{player}' would be sealed; "
-                f"at most {MAX_BOUND:,} can be",
+                f"at most {limit:,} can be",
                 code="plan.too-large",
                 hint="if a key appears at most once in a table, its owner declares it as `unique`: the bound "
                 "of a join is then the other table's, not the product; or the owners declare fewer `rows`.",

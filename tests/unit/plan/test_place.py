@@ -134,8 +134,15 @@ def test_a_table_beyond_the_limit_is_refused_with_the_hint_to_declare_unique_key
 
 
 def test_exactly_the_limit_is_placed_and_one_row_more_is_not() -> None:
-    placed(_join(left=Scan(entry("most", {"id": "int64"}, rows=2**24))))
-    assert _refusal(_join(left=Scan(entry("most", {"id": "int64"}, rows=2**24 + 1)))).code == "plan.too-large"
+    def most(rows: int) -> Scan:
+        return Scan(entry("most", {"id": "int64"}, rows=rows))
+
+    for place_it, limit in ((lambda rows: _join(left=most(rows)), 2**21), (most, 2**24)):
+        placed(place_it(limit))
+        error = _refusal(place_it(limit + 1))
+        assert error.code == "plan.too-large"
+        assert f"at most {limit:,} can be" in error.message
+        assert "unique" in str(error.hint)
 
 
 def test_a_dataset_without_a_policy_is_named() -> None:
