@@ -75,6 +75,8 @@ def _settings(limits: Limits) -> dict[str, str | bool | int | float | list[str]]
     settings: dict[str, str | bool | int | float | list[str]] = {
         "allow_community_extensions": False,
         "allow_persistent_secrets": False,
+        # Filters that DuckDB hands down to Arrow's scan treat NaN as Arrow does, which is not SQL's order.
+        "disabled_optimizers": "filter_pushdown,join_filter_pushdown",
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "enable_external_file_cache": False,

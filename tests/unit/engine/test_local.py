@@ -183,6 +183,23 @@ def test_zero_is_minus_zero_in_a_list_too() -> None:
     assert len(rows_of(kept, data)) == 3
 
 
+@pytest.mark.parametrize(
+    ("comparison", "count"),
+    [
+        (Comparison.GT, 2),
+        (Comparison.GE, 3),
+        (Comparison.EQ, 1),
+        (Comparison.NE, 3),
+        (Comparison.LT, 1),
+        (Comparison.LE, 2),
+    ],
+)
+def test_nan_is_above_every_number(comparison: Comparison, count: int) -> None:
+    data = dataset("d", {"f": "float64"}, [(0.0,), (1.0,), (float("nan"),), (float("inf"),), (None,)])
+    kept = Filter(Scan(data.entry), Compare(comparison, Column("f"), literal(1.0)))
+    assert len(rows_of(kept, data)) == count
+
+
 def test_one_dataset_may_stand_on_both_sides() -> None:
     data = dataset("d", {"k": "int64", "v": "text"}, [(1, "x"), (2, "y")])
     assert rows_of(joined(data, data, "k"), data) == [(1, "x", 1, "x"), (2, "y", 2, "y")]
