@@ -55,9 +55,22 @@ def opened(path: Path) -> Iterator[Bytes]:
     Raises:
         DataError: there is no such file, or it is not readable.
     """
+    content = _mapped(path)
     try:
-        with path.open("rb") as file, _mapped(file.fileno()) as content:
-            yield content
+        yield content
+    finally:
+        # An exception's frames may still point into the map; then it closes with them.
+        with suppress(BufferError):
+            if isinstance(content, mmap):
+                content.close()
+
+
+def _mapped(path: Path) -> Bytes:
+    try:
+        with path.open("rb") as file:
+            return mmap(file.fileno(), 0, access=ACCESS_READ)
+    except ValueError:  # an empty file cannot be mapped
+        return b""
     except FileNotFoundError:
         raise DataError(
             f"there is no file '{path.name}'",
@@ -70,21 +83,6 @@ def opened(path: Path) -> Iterator[Bytes]:
             code="data.unreadable",
             hint="the machine's user needs read permission, and the source must be a file.",
         ) from None
-
-
-@contextmanager
-def _mapped(descriptor: int) -> Iterator[Bytes]:
-    try:
-        content = mmap(descriptor, 0, access=ACCESS_READ)
-    except ValueError:  # an empty file cannot be mapped
-        yield b""
-        return
-    try:
-        yield content
-    finally:
-        # An exception's frames may still point into it; then it closes with them.
-        with suppress(BufferError):
-            content.close()
 
 
 def check_names(names: tuple[str, ...], path: Path) -> None:
