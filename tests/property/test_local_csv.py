@@ -78,8 +78,8 @@ def read_texts(content: bytes, names: tuple[str, ...]) -> list[tuple[str | None,
 
 
 TYPES = (
-    "bool", "int64", "decimal(1,0)", "decimal(4,2)", "decimal(18,2)", "decimal(38,0)", "decimal(38,37)",
-    "float64", "date", "timestamp", "timestamp[UTC]", "timestamp[Europe/Zurich]",
+    "bool", "int64", "decimal(1,0)", "decimal(4,2)", "decimal(18,2)", "decimal(38,0)", "decimal(38,37)", "float64",
+    "date", "timestamp", "timestamp[UTC]", "timestamp[Europe/Zurich]", "timestamp[America/New_York]",
 )  # fmt: skip
 NUMBER_PIECES = (
     "0", "00", "1", "5", "9" * 17, "9" * 37, "-", "+", ".", "e", "E9", "e999", "x", "_", " ", "nan", "inf",
@@ -108,6 +108,9 @@ VALUES = (
 @example("1.005", "decimal(18,2)")
 @example("9223372036854775808", "int64")
 @example("2022-03-27 02:30", "timestamp[Europe/Zurich]")
+@example("9999-12-31 23:59:59Z", "timestamp[Europe/Zurich]")
+@example("9999-12-31 23:59:59", "timestamp[Europe/Zurich]")
+@example("0001-01-01 00:00Z", "timestamp[America/New_York]")
 @example("2022-10-30 02:30", "timestamp[Europe/Zurich]")
 def test_values_are_judged_alike_by_both_ways(text: str, type_text: str) -> None:
     type_ = DataType.parse(type_text)

@@ -34,6 +34,7 @@ _CHARACTERS = {Kind.INT64: b"-0123456789", Kind.DECIMAL: b"+-.0123456789"}
 _ARROW_ENDS = dt.datetime(2037, 1, 1)
 _DAY_US = 86_400_000_000
 _MAX_INT_TEXT = 4300  # Python's own limit for int(text), in `fits`
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _FIRST_DAY = dt.date.min.toordinal() - dt.date(1970, 1, 1).toordinal()
 _LAST_DAY = dt.date.max.toordinal() - dt.date(1970, 1, 1).toordinal()
 
@@ -127,7 +128,7 @@ def _timestamps(column: pa.ChunkedArray, zone: str | None) -> pa.ChunkedArray:
     local = pc.if_else(has_offset, absent, column).cast(pa.timestamp("us"))
     times = pc.coalesce(_as_instants(local, zone), instants.cast(pa.int64())).cast(pa.timestamp("us"))
     check_range(local, TIMESTAMP)
-    check_range(times, TIMESTAMP)
+    check_range(times, DataType(Kind.TIMESTAMP, zone=zone))
     return times.cast(pa.timestamp("us", tz=zone))
 
 
@@ -155,9 +156,7 @@ def _as_instants(local: pa.ChunkedArray, zone: str) -> pa.ChunkedArray:
 def _instant(local: dt.datetime, where: zoneinfo.ZoneInfo) -> int:
     if not _exists_once(local, where):
         raise DoesNotFit
-    return (local.replace(tzinfo=where) - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(
-        microseconds=1
-    )
+    return (local.replace(tzinfo=where) - _EPOCH) // dt.timedelta(microseconds=1)
 
 
 def check_range(column: pa.ChunkedArray, type_: DataType) -> None:
@@ -169,7 +168,26 @@ def check_range(column: pa.ChunkedArray, type_: DataType) -> None:
     if type_.kind is Kind.DATE:
         _check_between(column.cast(pa.int32()), _FIRST_DAY, _LAST_DAY)
     elif type_.kind is Kind.TIMESTAMP:
-        _check_between(column.cast(pa.int64()), _FIRST_DAY * _DAY_US, (_LAST_DAY + 1) * _DAY_US - 1)
+        instants = column.cast(pa.int64())
+        _check_between(instants, _FIRST_DAY * _DAY_US, (_LAST_DAY + 1) * _DAY_US - 1)
+        if type_.zone not in (None, "UTC"):
+            _check_local_times(instants, type_.zone)
+
+
+def _check_local_times(instants: pa.ChunkedArray, zone: str) -> None:
+    for end in pc.min_max(instants).as_py().values():
+        is_near_end = end is not None and not (_FIRST_DAY + 1) * _DAY_US <= end < _LAST_DAY * _DAY_US
+        if is_near_end and not _has_local_time(_EPOCH + dt.timedelta(microseconds=end), zone):
+            raise DoesNotFit
+
+
+def _has_local_time(instant: dt.datetime, zone: str) -> bool:
+    """Whether an instant near an end of the range is still within it by the clocks of a zone."""
+    try:
+        _ = instant.astimezone(zoneinfo.ZoneInfo(zone))
+    except (OverflowError, ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        return False
+    return True
 
 
 def _check_between(column: pa.ChunkedArray, least: int, greatest: int) -> None:
@@ -228,10 +246,10 @@ def _is_timestamp(text: str, zone: str | None) -> bool:
         return False
     shift = dt.timedelta(hours=away.hour, minutes=away.minute)
     try:
-        _ = local + shift if offset[0] == "-" else local - shift
+        instant = (local + shift if offset[0] == "-" else local - shift).replace(tzinfo=dt.UTC)
     except OverflowError:
         return False
-    return True
+    return instant.year not in (dt.MINYEAR, dt.MAXYEAR) or _has_local_time(instant, zone)
 
 
 def _exists_once(local: dt.datetime, where: zoneinfo.ZoneInfo) -> bool:
