@@ -78,8 +78,9 @@ def read_texts(content: bytes, names: tuple[str, ...]) -> list[tuple[str | None,
 
 
 TYPES = (
-    "bool", "int64", "decimal(1,0)", "decimal(4,2)", "decimal(18,2)", "decimal(38,0)", "decimal(38,37)", "float64",
-    "date", "timestamp", "timestamp[UTC]", "timestamp[Europe/Zurich]", "timestamp[America/New_York]",
+    "bool", "int64", "decimal(1,0)", "decimal(4,2)", "decimal(18,2)", "decimal(38,0)", "decimal(38,37)",
+    "float64", "date", "timestamp", "timestamp[UTC]", "timestamp[Europe/Zurich]",
+    "timestamp[America/New_York]",
 )  # fmt: skip
 NUMBER_PIECES = (
     "0", "00", "1", "5", "9" * 17, "9" * 37, "-", "+", ".", "e", "E9", "e999", "x", "_", " ", "nan", "inf",
