@@ -15,6 +15,14 @@ Document = Approval | Refusal | Offer | Failure
 Answer = Callable[[str, Event], None]
 Warn = Callable[[str, XorError], None]
 
+REFUSED = Failed(
+    kind="PeerError",
+    code="peer.stream-refused",
+    message="the service does not take a stream",
+    hint="the log of the machine that sent it says why.",
+)
+"""Fixed words: a machine signs its failures, and nothing that the service says is its own."""
+
 
 class Outbox:
     """Sends until the service takes it or refuses for good. Adding what is already waiting changes nothing.
@@ -97,10 +105,7 @@ class Outbox:
                     await backoff.pause()
                     continue
                 self._warn(manifest.plan, error)
-                message = "the service does not take a stream"
-                self._answer(
-                    manifest.plan, Failed(kind=type(error).__name__, code=error.code, message=message)
-                )
+                self._answer(manifest.plan, REFUSED)
                 return
             self._answer(manifest.plan, Uploaded(node=manifest.node, side=manifest.side))
             return

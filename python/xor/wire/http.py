@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from xor.errors import ERRORS, InternalError, PeerError, PolicyDenied, UsageError, XorError
+from xor.errors import ERRORS, InternalError, PeerError, UsageError, XorError
 from xor.signing import Envelope
 
 JSON_TYPE = "application/json"
@@ -27,7 +27,7 @@ MAX_WAIT_S = 60
 """The longest that a long poll may ask to wait."""
 
 MAX_TEXT = 4000
-MAX_TEXTS = 200
+SERVICE_SAYS = "the service says: "
 _PROBLEM_PREFIX = "urn:xor:problem:"
 
 
@@ -95,10 +95,6 @@ def problem_of(error: XorError, status: int, title: str) -> dict[str, Any]:
     }
     optional = {"hint": error.hint, "job": error.job_id, "player": error.player}
     problem.update({name: value for name, value in optional.items() if value is not None})
-    if isinstance(error, PolicyDenied):
-        problem["violations"] = list(error.violations)
-        if error.grant is not None:
-            problem["grant"] = error.grant
     return problem
 
 
@@ -111,26 +107,16 @@ def error_of(status: int, body: bytes) -> XorError:
     """The error in an answer whose status says failure; a PeerError if the answer holds no problem.
 
     Security: the texts come from a service that may be hostile. Control characters are dropped (they
-    could rewrite a terminal) and lengths are bounded.
+    could rewrite a terminal) and lengths are bounded. Nobody signed them: the message says whose words they
+    are, and neither a player nor a grant is taken from them. What an owner refuses arrives signed.
     """
     problem = _parse(body)
     kind, code = problem.get("kind"), _text(problem.get("code"), 80)
     if not isinstance(kind, str) or code is None:
         return _no_problem(status)
-    message = _text(problem.get("detail")) or f"the service answered with status {status}"
-    hint, job, player = (_text(problem.get(name)) for name in ("hint", "job", "player"))
-    cls = ERRORS.get(kind, InternalError)
-    if cls is PolicyDenied:
-        return PolicyDenied(
-            message,
-            violations=_texts(problem.get("violations")),
-            grant=_text(problem.get("grant")),
-            code=code,
-            hint=hint,
-            job_id=job,
-            player=player,
-        )
-    return cls(message, code=code, hint=hint, job_id=job, player=player)
+    message = _text(problem.get("detail")) or f"status {status}"
+    hint, job = (_text(problem.get(name)) for name in ("hint", "job"))
+    return ERRORS.get(kind, InternalError)(SERVICE_SAYS + message, code=code, hint=hint, job_id=job)
 
 
 def _parse(body: bytes) -> Mapping[str, Any]:
@@ -154,8 +140,3 @@ def _text(value: Any, limit: int = MAX_TEXT) -> str | None:
         return None
     return "".join(each for each in value if each.isprintable() or each == "\n")[:limit]
 
-
-def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        return ()
-    return tuple(text for each in value[:MAX_TEXTS] if (text := _text(each)) is not None)
