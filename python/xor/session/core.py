@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from xor.errors import AuthError, PeerError, ProtocolAbort, XorError
+from xor.plan.cost import stream_bytes
 from xor.plan.placed import PlacedPlan
 from xor.session import endings
 from xor.signing import Envelope
@@ -323,6 +324,15 @@ def _with_manifest(run: Run, manifest: Manifest) -> Run:
         raise AuthError(
             f"'{manifest.player}' vouches for a stream that is not its own",
             code="auth.stranger",
+            job_id=run.job,
+        )
+    (part,) = (each for each in run.plan.parts if each.node == manifest.node)
+    if manifest.bytes != stream_bytes(part, manifest.side):
+        # Its size follows from the plan. Whoever announces another one wants the disk of its reader.
+        raise ProtocolAbort(
+            f"'{manifest.player}' announces a stream of another size than the plan's",
+            code="protocol.wrong-size",
+            hint="nothing was fetched; is its machine of the same version?",
             job_id=run.job,
         )
     if run.manifests.get(key, manifest) != manifest:

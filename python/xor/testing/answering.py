@@ -16,6 +16,7 @@ from xor import _core
 from xor.errors import UsageError
 from xor.model.agreement import Agreement
 from xor.model.dataset import DatasetEntry
+from xor.plan.cost import stream_bytes
 from xor.plan.placed import Part, PlacedPlan, Plaintext
 from xor.plan.spec import release_spec
 from xor.policy.document import Policy
@@ -182,7 +183,8 @@ class AnsweringService:
         ]
 
     def _stream(self, plan: PlacedPlan, job: str, part: Part, side: int) -> Manifest:
-        blob, header, attempt = b"ciphertext %d %d" % (part.node, side), b"header", "0" * 32
+        blob = (b"ciphertext %d %d" % (part.node, side)).ljust(stream_bytes(part, side))
+        header, attempt = b"header", "0" * 32
         if isinstance(part.placement, Plaintext) and part.node in self.tables:
             path = self.scratch / f"{part.node}.stream"
             spec = release_spec(plan, job, part, agreement())

@@ -139,4 +139,3 @@ def _text(value: Any, limit: int = MAX_TEXT) -> str | None:
     if not isinstance(value, str):
         return None
     return "".join(each for each in value if each.isprintable() or each == "\n")[:limit]
-

@@ -208,10 +208,24 @@ def test_a_player_may_only_vouch_for_its_own_stream(followed, service):
     assert ended_with(followed.submit()).code == "auth.stranger"
 
 
+@pytest.mark.parametrize("by", [-1, 1, 2**40])
+def test_a_stream_of_another_size_than_the_plans_is_not_fetched(followed, service, by):
+    def answer(service, plan, job):
+        left, right = service.seal(plan, job)
+        for each in (left, right.model_copy(update={"bytes": right.bytes + by})):
+            service.say(each, each.player, job)
+
+    service.answers = answer
+    error = ended_with(followed.submit())
+    assert isinstance(error, ProtocolAbort)
+    assert error.code == "protocol.wrong-size"
+    assert "download" not in service.requests
+
+
 def test_two_manifests_of_one_stream_abort(followed, service):
     def answer(service, plan, job):
         left, _ = service.seal(plan, job)
-        for each in (left, left, left.model_copy(update={"bytes": 1})):
+        for each in (left, left, left.model_copy(update={"sha256": "1" * 64})):
             service.say(each, left.player, job)
 
     service.answers = answer

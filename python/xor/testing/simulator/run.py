@@ -22,6 +22,7 @@ from xor.machine.judging import decide
 from xor.model.agreement import Agreement, Analyst, Owner, Player
 from xor.model.dataset import ColumnEntry, DatasetEntry
 from xor.plan.codec import PAYLOAD_TYPE, encode_plan, plan_hash
+from xor.plan.cost import stream_bytes
 from xor.plan.place import place
 from xor.plan.placed import Part, PlacedPlan
 from xor.plan.relations import Concat, Join, Project, Relation, Scan
@@ -183,8 +184,12 @@ class Simulation:
         return verdict
 
     def _stream(self, _plan: PlacedPlan, part: Part, side: int) -> bytes:
-        """The ideal join: side 0 sends its rows, side 1 sends nothing but a mark."""
-        return _as_bytes(evaluate(part.relation, self.tables)) if side == 0 else b"the other side"
+        """The ideal join: side 0 sends its rows, side 1 nothing but a mark, both in the plan's exact size."""
+        content = _as_bytes(evaluate(part.relation, self.tables)) if side == 0 else b"the other side"
+        size = stream_bytes(part, side)
+        if len(content) > size:
+            raise AssertionError("the simulated rows do not fit; make the tables smaller")
+        return content.ljust(size)
 
     def _rows_of(self, run: SimulatedRun) -> Counter[str]:
         return Counter(
