@@ -48,17 +48,20 @@ pub trait Channel: Send {
     /// # Errors
     /// As [`Channel::receive`], and `WrongLength` for a shorter frame.
     fn receive_exactly(&mut self, length: usize) -> Result<Vec<u8>, ChannelError> {
-        let frame = self.receive(length)?;
-        if frame.len() == length {
-            Ok(frame)
-        } else {
-            Err(ChannelError::WrongLength {
-                expected: length,
-                received: frame.len(),
-            })
-        }
+        self.receive(length).and_then(|frame| exactly(frame, length))
     }
 
     /// What went over this channel so far.
     fn meter(&self) -> Meter;
+}
+
+fn exactly(frame: Vec<u8>, length: usize) -> Result<Vec<u8>, ChannelError> {
+    if frame.len() == length {
+        Ok(frame)
+    } else {
+        Err(ChannelError::WrongLength {
+            expected: length,
+            received: frame.len(),
+        })
+    }
 }

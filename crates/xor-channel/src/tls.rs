@@ -12,15 +12,18 @@ use std::time::{Duration, Instant};
 use rustls::{AlertDescription, CertificateError, Connection};
 
 use self::outbox::Outbox;
-use crate::{Channel, ChannelError, FRAME_HEADER_BYTES, MAX_FRAME_BYTES, Meter};
+use crate::{Channel, ChannelError, FRAME_HEADER_BYTES, MAX_FRAME_BYTES, Meter, exactly};
 pub use config::{Keys, Role, public_key};
 
-/// A stall timeout starts anew after this much of a frame, so a slow line may take its time but a
+/// A stall timeout starts anew after this much, either way, so a slow line may take its time but a
 /// trickle cannot hold a step for ever. Units: bytes.
 const PROGRESS_BYTES: usize = 1 << 16;
 
 /// A read may wait no shorter than this: zero would mean for ever.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
+/// More is taken for this: clocks do not count to the end of time.
+const LONGEST_STALL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A channel over one TCP connection.
 ///
@@ -54,6 +57,7 @@ impl TlsChannel {
         keys: &Keys,
         stall_timeout: Duration,
     ) -> Result<Self, ChannelError> {
+        let stall_timeout = stall_timeout.min(LONGEST_STALL);
         stream.set_nonblocking(false).map_err(ChannelError::Io)?;
         stream.set_nodelay(true).map_err(ChannelError::Io)?;
         let mut handshake = Handshake {
@@ -196,14 +200,14 @@ impl TlsChannel {
 
 impl Channel for TlsChannel {
     fn send(&mut self, frame: &[u8]) -> Result<(), ChannelError> {
-        if frame.len() > MAX_FRAME_BYTES {
-            return Err(ChannelError::TooLarge {
-                length: frame.len(),
-                limit: MAX_FRAME_BYTES,
-            });
-        }
         if self.is_broken {
             return Err(ChannelError::Closed);
+        }
+        if frame.len() > MAX_FRAME_BYTES {
+            return self.mark(Err(ChannelError::TooLarge {
+                length: frame.len(),
+                limit: MAX_FRAME_BYTES,
+            }));
         }
         let sent = self.send_frame(frame).map_err(|error| self.explain(error));
         self.mark(sent)?;
@@ -219,6 +223,11 @@ impl Channel for TlsChannel {
         let frame = self.mark(received)?;
         self.meter.record_receive(frame.len());
         Ok(frame)
+    }
+
+    fn receive_exactly(&mut self, length: usize) -> Result<Vec<u8>, ChannelError> {
+        let frame = self.receive(length)?;
+        self.mark(exactly(frame, length))
     }
 
     fn meter(&self) -> Meter {

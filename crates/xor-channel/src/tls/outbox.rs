@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::{from_io, stalled};
+use super::{PROGRESS_BYTES, from_io, stalled};
 use crate::ChannelError;
 
 /// Protocols send less than this before they read; one that sends more waits here. Units: bytes.
@@ -68,7 +68,8 @@ impl Outbox {
         self.wait_below(1, stall_timeout).map(drop)
     }
 
-    /// Waits as long as bytes keep leaving.
+    /// Waits as long as `PROGRESS_BYTES` leave within each stall timeout: a peer that reads a byte now and
+    /// then is stalled.
     fn wait_below(
         &self,
         bytes: usize,
@@ -83,7 +84,8 @@ impl Outbox {
             if before < bytes {
                 return Ok(queue);
             }
-            let is_waiting = |queue: &mut Queue| queue.pending_bytes == before && queue.error.is_none();
+            let goal = before.saturating_sub(PROGRESS_BYTES).max(bytes - 1);
+            let is_waiting = |queue: &mut Queue| queue.pending_bytes > goal && queue.error.is_none();
             let (woken, waited) = self
                 .shared
                 .changed

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use proptest::prelude::*;
@@ -400,12 +401,50 @@ fn a_lying_length_is_refused_before_memory_is_taken() {
 }
 
 #[test]
+fn after_a_frame_of_another_length_a_channel_stays_broken() {
+    let (mut one, mut other) = channels(PATIENT);
+    one.send(b"four").unwrap();
+    one.send(b"more").unwrap();
+    assert!(matches!(
+        other.receive_exactly(5),
+        Err(ChannelError::WrongLength { .. })
+    ));
+    assert!(matches!(other.receive(5), Err(ChannelError::Closed)));
+    assert!(matches!(other.send(b"x"), Err(ChannelError::Closed)));
+}
+
+#[test]
+fn an_endless_stall_timeout_is_as_good_as_a_long_one() {
+    let (mut one, mut other) = channels(Duration::MAX);
+    one.send(b"x").unwrap();
+    assert_eq!(other.receive(1).unwrap(), b"x");
+}
+
+#[test]
 fn a_silent_peer_and_one_that_never_reads_are_stalled() {
     let (mut one, mut other) = channels(SHORT);
     assert!(matches!(other.receive(1), Err(ChannelError::Stalled { .. })));
     // More than the sockets hold, so that something stays queued.
     one.send(&vec![0; 32 << 20]).unwrap();
     assert!(matches!(one.close(), Err(ChannelError::Stalled { .. })));
+}
+
+#[test]
+fn a_peer_that_reads_a_little_now_and_then_is_stalled() {
+    let (mut one, other) = channels(SHORT);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let stop = Arc::clone(&is_over);
+    let reader = thread::spawn(move || {
+        let mut some = vec![0; 4096];
+        // What the sockets hold at the end is more than it could read in a minute.
+        while !stop.load(Ordering::Relaxed) && matches!((&other.stream).read(&mut some), Ok(1..)) {
+            thread::park_timeout(SHORT / 8);
+        }
+    });
+    one.send(&vec![0; 32 << 20]).unwrap();
+    assert!(matches!(one.close(), Err(ChannelError::Stalled { .. })));
+    is_over.store(true, Ordering::Relaxed);
+    reader.join().unwrap();
 }
 
 #[test]
