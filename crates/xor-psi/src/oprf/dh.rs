@@ -6,7 +6,7 @@ use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar;
 use rayon::prelude::*;
 use xor_channel::Channel;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::rfc9497::{
     self, ELEMENT_BYTES, Element, Encoded, HASH_BYTES, KeyPair, PROOF_BYTES, fill_random, hash_to_group,
@@ -157,8 +157,9 @@ impl Run<'_> {
         // 5. Verify, unblind, and forget the fillers.
         let mut of_own_key = std::mem::take(&mut request.of_own_key);
         let mut of_peer_key = self.receive_evaluated(&peer_key, request)?;
-        wipe_beyond(&mut of_own_key, inputs.len());
-        wipe_beyond(&mut of_peer_key, inputs.len());
+        // Takes the same time however many there are; the vectors wipe all of their memory in the end.
+        of_own_key.truncate(inputs.len());
+        of_peer_key.truncate(inputs.len());
         Ok(Outputs {
             of_peer_key,
             of_own_key,
@@ -268,13 +269,13 @@ fn blind_batch(key: &KeyPair, inputs: &[Input], blinds: &[Scalar]) -> Result<Bli
         .par_chunks(CHUNK)
         .zip(blinds.par_chunks(CHUNK))
         .map(|(inputs, blinds)| {
-            let mut points = inputs
-                .iter()
-                .map(|input| hash_to_group(input))
-                .collect::<Result<Vec<RistrettoPoint>, _>>()?;
+            // Room for all at once: a vector that grew would leave copies behind.
+            let mut points = Zeroizing::new(Vec::<RistrettoPoint>::with_capacity(inputs.len()));
+            for input in inputs {
+                points.push(hash_to_group(input)?);
+            }
             let blinded = rfc9497::blind(&points, blinds);
             let outputs = truncate_all(rfc9497::evaluate(key, inputs, &points));
-            points.zeroize();
             Ok((blinded, outputs))
         })
         .collect::<Result<_, OprfError>>()?;
@@ -327,18 +328,11 @@ fn encodings(frame: &[u8]) -> &[Encoded] {
 }
 
 /// The first 16 bytes of each hash: 128 bits, as much as the group's security.
-fn truncate_all(mut hashes: Vec<[u8; HASH_BYTES]>) -> Zeroizing<Vec<Output>> {
-    let outputs = hashes
-        .iter()
-        .filter_map(|hash| hash.first_chunk().copied())
-        .collect();
-    hashes.zeroize();
-    Zeroizing::new(outputs)
-}
-
-fn wipe_beyond(outputs: &mut Vec<Output>, count: usize) {
-    outputs.iter_mut().skip(count).for_each(Zeroize::zeroize);
-    outputs.truncate(count);
+fn truncate_all(hashes: Vec<[u8; HASH_BYTES]>) -> Zeroizing<Vec<Output>> {
+    let hashes = Zeroizing::new(hashes);
+    let mut outputs = Zeroizing::new(Vec::with_capacity(hashes.len()));
+    outputs.extend(hashes.iter().filter_map(|hash| hash.first_chunk().copied()));
+    outputs
 }
 
 #[cfg(test)]

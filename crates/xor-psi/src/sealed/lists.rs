@@ -13,11 +13,12 @@ use crate::PsiError;
 
 const CELLS_PER_TASK: usize = 1 << 10;
 
-/// Records in the order in which they are written.
+/// Records in the order in which they are written, wiped when dropped: openers are secrets, and labels
+/// beside the table's order would tell later which rows matched.
 pub(super) struct List {
-    bytes: Vec<u8>,
+    bytes: Zeroizing<Vec<u8>>,
     width: usize,
-    order: Vec<u32>,
+    order: Zeroizing<Vec<u32>>,
 }
 
 /// What the cells of one side are made of.
@@ -33,8 +34,9 @@ pub(super) struct Contents<'a> {
 }
 
 impl List {
-    fn sorted(bytes: Vec<u8>, width: usize) -> Self {
-        let mut heads: Vec<(u64, u32)> = bytes.chunks_exact(width).map(head).zip(0..).collect();
+    fn sorted(bytes: Zeroizing<Vec<u8>>, width: usize) -> Self {
+        let heads: Vec<(u64, u32)> = bytes.chunks_exact(width).map(head).zip(0..).collect();
+        let mut heads = Zeroizing::new(heads);
         let record = |index: u32| {
             let start = index as usize * width;
             bytes.get(start..start + width)
@@ -44,13 +46,13 @@ impl List {
                 .cmp(&right.0)
                 .then_with(|| record(left.1).cmp(&record(right.1)))
         });
-        let order = heads.into_iter().map(|(_, index)| index).collect();
+        let order = Zeroizing::new(heads.iter().map(|(_, index)| *index).collect());
         Self { bytes, width, order }
     }
 
     /// Appends all records to a stream.
     pub fn write(&self, sealer: &mut Sealer<'_>) -> Result<(), PsiError> {
-        for index in &self.order {
+        for index in self.order.iter() {
             let start = *index as usize * self.width;
             sealer.write(self.bytes.get(start..start + self.width).unwrap_or_default())?;
         }
@@ -128,7 +130,7 @@ pub(super) fn readable(contents: &Contents<'_>, list: ListShape) -> Result<List,
             }
             write_readable(contents.rows, *row, body);
         });
-    let mut noise = vec![0; (list.count - keyed) * masked];
+    let mut noise = Zeroizing::new(vec![0; (list.count - keyed) * masked]);
     random::fill(&mut noise)?;
     let mut unkeyed = contents.groups.unkeyed.iter();
     for (record, noise) in without_key
@@ -152,7 +154,7 @@ pub(super) fn released(rows: &Rows<'_>, list: ListShape) -> Result<List, PsiErro
     }
     let mut order: Vec<(u64, u32)> = random::words(list.count)?.into_iter().zip(0..).collect();
     order.par_sort_unstable();
-    let order = order.into_iter().map(|(_, index)| index).collect();
+    let order = Zeroizing::new(order.into_iter().map(|(_, index)| index).collect());
     Ok(List {
         bytes,
         width: list.width,
@@ -280,8 +282,8 @@ fn write_leb128(mut value: usize, out: &mut [u8]) {
     }
 }
 
-fn allocate(shape: ListShape) -> Result<Vec<u8>, PsiError> {
-    let mut bytes = Vec::new();
+fn allocate(shape: ListShape) -> Result<Zeroizing<Vec<u8>>, PsiError> {
+    let mut bytes = Zeroizing::new(Vec::new());
     bytes
         .try_reserve_exact(shape.bytes())
         .map_err(|_| PsiError::OutOfMemory)?;
@@ -294,4 +296,29 @@ fn head(record: &[u8]) -> u64 {
     let mut bytes = [0; 8];
     bytes.iter_mut().zip(record).for_each(|(to, from)| *to = *from);
     u64::from_be_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use zeroize::ZeroizeOnDrop;
+
+    use super::*;
+
+    fn is_wiped<T: ZeroizeOnDrop>(_: &T) -> bool {
+        true
+    }
+
+    #[test]
+    fn a_list_is_sorted_complete_and_wiped() {
+        let shape = ListShape { count: 3, width: 16 };
+        let list = openers(&[[9; 16], [1; 16]], shape).unwrap();
+        assert!(is_wiped(&list.bytes) && is_wiped(&list.order));
+        let records: Vec<&[u8]> = list
+            .order
+            .iter()
+            .map(|index| &list.bytes[*index as usize * 16..][..16])
+            .collect();
+        assert!(records.is_sorted() && records.len() == 3);
+        assert!(records.contains(&[9; 16].as_slice()) && records.contains(&[1; 16].as_slice()));
+    }
 }
