@@ -35,15 +35,15 @@ pub fn join(spec: &JoinSpec, tables: [&Table; 2]) -> Result<Joined, PsiError> {
             continue;
         }
         let [left_store, right_store] = &mut stores;
-        let left_range = append(left_payload, &left_rows, left_store);
+        let left_range = append(left_payload, &left_rows, left_store)?;
         let right_range = match spec.kind {
             JoinKind::Semi if right_store.len() > 0 => 0..1,
             JoinKind::Semi => append(
                 right_payload,
                 right_rows.get(..1).unwrap_or_default(),
                 right_store,
-            ),
-            _ => append(right_payload, &right_rows, right_store),
+            )?,
+            _ => append(right_payload, &right_rows, right_store)?,
         };
         groups.push([left_range, right_range]);
     }
@@ -53,8 +53,8 @@ pub fn join(spec: &JoinSpec, tables: [&Table; 2]) -> Result<Joined, PsiError> {
     });
     let kept = |side, rows: Vec<usize>| if spec.preserves(side) { rows } else { Vec::new() };
     let [left_store, right_store] = &mut stores;
-    let left_rest = append(left_payload, &kept(Side::Left, left_rest), left_store);
-    let right_rest = append(right_payload, &kept(Side::Right, right_rest), right_store);
+    let left_rest = append(left_payload, &kept(Side::Left, left_rest), left_store)?;
+    let right_rest = append(right_payload, &kept(Side::Right, right_rest), right_store)?;
     let codecs = [
         spec.payload(Side::Left).clone(),
         spec.payload(Side::Right).clone(),
@@ -93,12 +93,12 @@ fn read<'a>(spec: &'a JoinSpec, side: Side, table: &'a Table) -> Result<Rows<'a>
     Ok(spec.payload(side).read(&table.payload, table.rows)?)
 }
 
-fn append(rows: &Rows<'_>, members: &[usize], store: &mut RowStore) -> Range<usize> {
+fn append(rows: &Rows<'_>, members: &[usize], store: &mut RowStore) -> Result<Range<usize>, PsiError> {
     let first = store.len();
     for row in members {
         let mut bytes = vec![0; rows.encoded_len(*row)];
         rows.encode(*row, &mut bytes);
-        store.push(&bytes);
+        store.push(&bytes)?;
     }
-    first..store.len()
+    Ok(first..store.len())
 }

@@ -22,9 +22,20 @@ pub(super) struct RowStore {
 }
 
 impl RowStore {
-    pub fn push(&mut self, row: &[u8]) {
+    /// # Errors
+    /// `OutOfMemory`: the rows of a large table may be more than there is.
+    pub fn push(&mut self, row: &[u8]) -> Result<(), PsiError> {
+        self.reserve(1, row.len())?;
         self.starts.push(self.bytes.len());
         self.bytes.extend_from_slice(row);
+        Ok(())
+    }
+
+    fn reserve(&mut self, rows: usize, bytes: usize) -> Result<(), PsiError> {
+        let starts = self.starts.try_reserve(rows);
+        starts
+            .and_then(|()| self.bytes.try_reserve(bytes))
+            .map_err(|_| PsiError::OutOfMemory)
     }
 
     pub fn len(&self) -> usize {
@@ -36,11 +47,13 @@ impl RowStore {
         self.bytes.get(*self.starts.get(index)?..)
     }
 
-    pub fn append(&mut self, other: Self) {
+    pub fn append(&mut self, other: Self) -> Result<(), PsiError> {
+        self.reserve(other.len(), other.bytes.len())?;
         let offset = self.bytes.len();
         self.bytes.extend(other.bytes);
         self.starts
             .extend(other.starts.into_iter().map(|start| start + offset));
+        Ok(())
     }
 }
 
@@ -150,7 +163,7 @@ impl Joined {
         columns.extend(right_codec.decode(pairs.iter().map(|(_, row)| right.row((*row)?)))?);
         let options = RecordBatchOptions::new().with_row_count(Some(pairs.len()));
         RecordBatch::try_new_with_options(self.schema(), columns, &options)
-            .map_err(|error| BaseError::Column(error.to_string()).into())
+            .map_err(|_| BaseError::Column("columns of the result do not fit").into())
     }
 }
 

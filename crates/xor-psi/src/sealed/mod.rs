@@ -13,12 +13,13 @@ pub mod layout;
 mod lists;
 mod opening;
 pub mod outer;
+mod reader;
 mod receive;
 mod release;
 mod secrets;
 pub mod spec;
 
-pub use join::{Prepared, SealedJoin, Step, Table, sealed_join};
+pub use join::{Exchanged, Prepared, SealedJoin, Step, Table};
 pub use joined::Joined;
 pub use opening::open;
 pub use receive::{Stream, receive_join, receive_release};

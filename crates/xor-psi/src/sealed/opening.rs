@@ -3,6 +3,9 @@
 //! What is found wrong here was written by a player that did not follow the protocol. It is told to the
 //! analyst only: an error that reached a player would answer a question about one chosen key.
 
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use rayon::prelude::*;
 use xor_base::derive::{Derive, Purpose};
 use xor_base::rows::RowCodec;
@@ -10,8 +13,8 @@ use xor_base::rows::RowCodec;
 use super::cells::{CellList, is_ascending};
 use super::joined::{Group, Joined, RowStore};
 use super::layout::SECRET_BYTES;
-use super::lists::leb128_len;
-use super::secrets::{Attempt, CellStream, Secret, opener_key, xor};
+use super::reader::{GroupReader, Scratch};
+use super::secrets::{Attempt, CellStream, opener_key};
 use super::spec::{JoinKind, JoinSpec};
 use crate::oprf::Side;
 use crate::{OpeningError, PsiError};
@@ -27,7 +30,8 @@ const OPENERS_PER_TASK: usize = 1 << 10;
 /// To the caller: the rows that matched, grouped by key, and all rows of preserved sides.
 ///
 /// # Cost
-/// One hash per opener, one or two per matched row; no communication.
+/// One hash per opener, one or two per matched row; no communication. Memory: the streams, and at most the
+/// bound of rows of each side twice, whatever the players wrote.
 pub fn open(spec: &JoinSpec, attempt: [u8; 16], streams: [&[u8]; 2]) -> Result<Joined, PsiError> {
     let [left, right] = streams;
     let left = SideLists::read(spec, Side::Left, attempt, left)?;
@@ -40,14 +44,34 @@ pub fn open(spec: &JoinSpec, attempt: [u8; 16], streams: [&[u8]; 2]) -> Result<J
     opening.finish(spec, found)
 }
 
+/// What a side may still use up. All tasks share it, so a forged list costs no more memory than an honest
+/// one: it is asked before anything is kept.
+pub(super) struct Budget(AtomicUsize);
+
+impl Budget {
+    pub fn new(count: usize) -> Self {
+        Self(AtomicUsize::new(count))
+    }
+
+    pub fn take(&self, count: usize) -> bool {
+        let less = |left: usize| left.checked_sub(count);
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+            .is_ok()
+    }
+}
+
 /// One side's lists, checked for order and repetition.
-struct SideLists<'a> {
+pub(super) struct SideLists<'a> {
     side: Side,
     openers: &'a [u8],
-    cells: CellList<'a>,
-    bound: usize,
-    codec: &'a RowCodec,
-    stream: CellStream,
+    pub cells: CellList<'a>,
+    /// Rows up to the bound.
+    pub rows: Budget,
+    /// Each cell once.
+    pub unused: Budget,
+    pub codec: &'a RowCodec,
+    pub stream: CellStream,
 }
 
 impl<'a> SideLists<'a> {
@@ -62,11 +86,13 @@ impl<'a> SideLists<'a> {
         if !is_ascending(openers, SECRET_BYTES, SECRET_BYTES) {
             return Err(OpeningError::RepeatedOpener.into());
         }
+        let cells = CellList::new(cells, width, shapes.cell)?;
         Ok(Self {
             side,
             openers,
-            cells: CellList::new(cells, width, shapes.cell)?,
-            bound: spec.bound(side),
+            unused: Budget::new(cells.count()),
+            cells,
+            rows: Budget::new(spec.bound(side)),
             codec: spec.payload(side),
             stream: CellStream::new(attempt, side),
         })
@@ -108,7 +134,9 @@ impl<'a> Opening<'a> {
             .map(|openers| self.open_range(openers))
             .collect::<Result<_, _>>()?;
         let mut all = Found::default();
-        parts.into_iter().for_each(|part| all.append(part));
+        for part in parts {
+            all.append(part)?;
+        }
         Ok(all)
     }
 
@@ -159,7 +187,7 @@ impl<'a> Opening<'a> {
         let carrier_rest = self.carrier.add_unmatched(&mut carrier, &carrier_used)?;
         if self.is_semi {
             // One row without columns on the other side: each kept row appears once.
-            opener.push(&[0]);
+            opener.push(&[0])?;
             groups.iter_mut().for_each(|[opened, _]| *opened = 0..1);
         }
         let codecs = [
@@ -177,7 +205,7 @@ impl<'a> Opening<'a> {
 }
 
 impl Found {
-    fn append(&mut self, other: Self) {
+    fn append(&mut self, other: Self) -> Result<(), PsiError> {
         let offsets = [self.stores[0].len(), self.stores[1].len()];
         self.groups
             .extend(other.groups.into_iter().map(|[opened, carried]| {
@@ -187,20 +215,20 @@ impl Found {
                     carried.start + carrier..carried.end + carrier,
                 ]
             }));
-        self.stores
-            .iter_mut()
-            .zip(other.stores)
-            .for_each(|(store, more)| store.append(more));
+        for (store, more) in self.stores.iter_mut().zip(other.stores) {
+            store.append(more)?;
+        }
         self.used
             .iter_mut()
             .zip(other.used)
             .for_each(|(used, more)| used.extend(more));
+        Ok(())
     }
 }
 
 impl SideLists<'_> {
     /// Appends the readable rows that no opener reached, after checking every record.
-    fn add_unmatched(&self, store: &mut RowStore, used: &[u32]) -> Result<std::ops::Range<usize>, PsiError> {
+    fn add_unmatched(&self, store: &mut RowStore, used: &[u32]) -> Result<Range<usize>, PsiError> {
         let mut is_used = vec![false; self.cells.count()];
         for index in used {
             match is_used.get_mut(*index as usize) {
@@ -213,18 +241,24 @@ impl SideLists<'_> {
             for (index, is_used) in is_used.iter().enumerate() {
                 let plain = self.readable_row(index)?;
                 if let Some(row) = plain.filter(|_| !is_used) {
-                    store.push(row);
+                    self.keep(row, store)?;
                 }
             }
-        }
-        if store.len() > self.bound {
-            return Err(OpeningError::BadLength.into());
         }
         Ok(first..store.len())
     }
 
+    /// Appends a row, if the side may still have one.
+    pub fn keep(&self, row: &[u8], store: &mut RowStore) -> Result<(), PsiError> {
+        if self.rows.take(1) {
+            store.push(row)
+        } else {
+            Err(OpeningError::BadLength.into())
+        }
+    }
+
     /// The row in a readable record, or nothing in a filler.
-    fn readable_row(&self, index: usize) -> Result<Option<&[u8]>, PsiError> {
+    pub fn readable_row(&self, index: usize) -> Result<Option<&[u8]>, PsiError> {
         let body = self.cells.body(index).get(self.cells.shape.secret_bytes()..);
         let (flag, space) = body
             .and_then(<[u8]>::split_first)
@@ -242,185 +276,6 @@ impl SideLists<'_> {
     }
 }
 
-/// Buffers of one task.
-#[derive(Default)]
-struct Scratch {
-    mask: Vec<u8>,
-    string: Vec<u8>,
-}
-
-/// Opens the cells of one key on one side.
-struct GroupReader<'a, 'b> {
-    lists: &'b SideLists<'a>,
-    key: &'b Secret,
-    rows: &'b mut RowStore,
-    used: &'b mut Vec<u32>,
-}
-
-impl GroupReader<'_, '_> {
-    /// Appends the key's rows. Nothing if the side has no cell for it, else its `s_o` (zeros if it holds none).
-    fn open(&mut self, scratch: &mut Scratch) -> Result<Option<Secret>, PsiError> {
-        if self.lists.cells.shape.is_readable {
-            self.open_readable(scratch)
-        } else {
-            self.open_closed(scratch)
-        }
-    }
-
-    /// Cell `number` of the key: its index, with the stream that masks its body in `scratch`.
-    fn find(&self, number: u64, mask_bytes: usize, scratch: &mut Scratch) -> Option<usize> {
-        let label = self.lists.cells.shape.label;
-        scratch.mask.resize(label + mask_bytes, 0);
-        // Most openers hit nothing: the stream is only read after a hit.
-        let (head, _) = scratch.mask.split_at_mut(label);
-        self.lists.stream.fill(self.key, number, head);
-        let index = self.lists.cells.find(head)?;
-        self.lists.stream.fill(self.key, number, &mut scratch.mask);
-        Some(index)
-    }
-
-    fn use_cell(&mut self, index: usize) {
-        // Lists hold at most 2^24 cells.
-        self.used.push(u32::try_from(index).unwrap_or(u32::MAX));
-    }
-
-    fn append_cell(&mut self, index: usize, scratch: &mut Scratch) {
-        let start = scratch.string.len();
-        scratch.string.extend_from_slice(self.lists.cells.body(index));
-        let mask = scratch
-            .mask
-            .get(self.lists.cells.shape.label..)
-            .unwrap_or_default();
-        if let Some(cell) = scratch.string.get_mut(start..) {
-            xor(cell, mask);
-        }
-        self.use_cell(index);
-    }
-
-    fn open_closed(&mut self, scratch: &mut Scratch) -> Result<Option<Secret>, PsiError> {
-        let shape = self.lists.cells.shape;
-        scratch.string.clear();
-        let Some(index) = self.find(0, shape.body, scratch) else {
-            return Ok(None);
-        };
-        self.append_cell(index, scratch);
-        let (prefix, rest) = read_leb128(&scratch.string).ok_or(OpeningError::BadLength)?;
-        let total = prefix.checked_add(rest).ok_or(OpeningError::BadLength)?;
-        let cells = total.div_ceil(shape.body);
-        if rest <= shape.secret_bytes() || cells > self.lists.cells.count() {
-            return Err(OpeningError::BadLength.into());
-        }
-        for number in 1..cells as u64 {
-            let index = self
-                .find(number, shape.body, scratch)
-                .ok_or(OpeningError::MissingCell)?;
-            self.append_cell(index, scratch);
-        }
-        let (string, filler) = scratch
-            .string
-            .split_at_checked(total)
-            .ok_or(OpeningError::BadLength)?;
-        if filler.iter().any(|byte| *byte != 0) {
-            return Err(OpeningError::BadLength.into());
-        }
-        let rest = string.get(prefix..).unwrap_or_default();
-        let (held, rows) = rest
-            .split_at_checked(shape.secret_bytes())
-            .ok_or(OpeningError::BadLength)?;
-        split_rows(self.lists, rows, self.rows)?;
-        Ok(Some(held.try_into().unwrap_or_default()))
-    }
-
-    fn open_readable(&mut self, scratch: &mut Scratch) -> Result<Option<Secret>, PsiError> {
-        let shape = self.lists.cells.shape;
-        let mut held: Option<Secret> = None;
-        for number in 0.. {
-            let Some(index) = self.find(number, shape.secret_bytes(), scratch) else {
-                break;
-            };
-            let mut secret = Secret::default();
-            secret
-                .iter_mut()
-                .zip(self.lists.cells.body(index))
-                .for_each(|(to, from)| *to = *from);
-            let mask = scratch.mask.get(shape.label..).unwrap_or_default();
-            let secret = if shape.holds_secret {
-                xor(&mut secret, mask);
-                secret
-            } else {
-                Secret::default()
-            };
-            if held.is_some_and(|first| first != secret) {
-                return Err(OpeningError::MixedGroup.into());
-            }
-            held = Some(secret);
-            let row = self.lists.readable_row(index)?.ok_or(OpeningError::BadRow)?;
-            self.rows.push(row);
-            self.use_cell(index);
-        }
-        Ok(held)
-    }
-}
-
-fn split_rows(lists: &SideLists<'_>, mut bytes: &[u8], store: &mut RowStore) -> Result<(), PsiError> {
-    while !bytes.is_empty() {
-        let length = lists.codec.measure(bytes).map_err(|_| OpeningError::BadRow)?;
-        let (row, rest) = bytes.split_at_checked(length).ok_or(OpeningError::BadRow)?;
-        // Rows take a byte at least; more than the bound would be a claim about memory only.
-        if store.len() >= lists.bound {
-            return Err(OpeningError::BadLength.into());
-        }
-        store.push(row);
-        bytes = rest;
-    }
-    Ok(())
-}
-
-/// Reads a number in its shortest form: (bytes read, value).
-fn read_leb128(bytes: &[u8]) -> Option<(usize, usize)> {
-    let mut value = 0_u64;
-    for (index, byte) in bytes.iter().take(8).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * index);
-        if byte & 0x80 == 0 {
-            let value = usize::try_from(value).ok()?;
-            let read = index + 1;
-            return (leb128_len(value) == read).then_some((read, value));
-        }
-    }
-    None
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sealed::spec::tests::join_spec;
-
-    #[test]
-    fn a_cell_that_two_openers_reach_is_refused() {
-        let spec = join_spec("inner");
-        let plain = vec![0; spec.shapes(Side::Right).plain_bytes() as usize];
-        // A player needs 2^40 hashes to make two labels equal, so the reader is asked directly.
-        let width = spec.shapes(Side::Right).cells.unwrap().width;
-        let lists = SideLists {
-            side: Side::Right,
-            openers: &[],
-            cells: CellList::new(&plain[..width], width, spec.shapes(Side::Right).cell).unwrap(),
-            bound: spec.bound(Side::Right),
-            codec: spec.payload(Side::Right),
-            stream: CellStream::new([0; 16], Side::Right),
-        };
-        let error = lists
-            .add_unmatched(&mut RowStore::default(), &[0, 0])
-            .unwrap_err();
-        assert_eq!(error.code(), "protocol.shared-cell");
-    }
-
-    #[test]
-    fn numbers_are_read_in_their_shortest_form_only() {
-        assert_eq!(read_leb128(&[0x7f, 9]), Some((1, 127)));
-        assert_eq!(read_leb128(&[0x80, 1]), Some((2, 128)));
-        for bytes in [&[0x80_u8, 0][..], &[0x80], &[], &[0xff; 9]] {
-            assert_eq!(read_leb128(bytes), None);
-        }
-    }
-}
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;

@@ -64,7 +64,7 @@ pub fn open_release(spec: &ReleaseSpec, plain: &[u8]) -> Result<Joined, PsiError
             return Err(OpeningError::BadRow.into());
         }
         if *flag == 1 {
-            store.push(row);
+            store.push(row)?;
         }
     }
     let all = 0..store.len();
