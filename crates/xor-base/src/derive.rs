@@ -15,6 +15,8 @@ pub enum Purpose {
     Opener,
     /// Key, attempt, side and number → label and stream of one cell.
     Cell,
+    /// Key of a sealed stream → what its header says of it.
+    Stream,
 }
 
 impl Purpose {
@@ -25,6 +27,7 @@ impl Purpose {
             Self::Pair => "xor sealed-join v1 pair",
             Self::Opener => "xor sealed-join v1 opener",
             Self::Cell => "xor sealed-join v1 cell",
+            Self::Stream => "xor sealed-join v1 stream",
         }
     }
 }

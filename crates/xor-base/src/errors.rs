@@ -25,6 +25,6 @@ pub enum BaseError {
     FloatKey,
     #[error("a row of a sealed table is malformed")]
     MalformedRow,
-    #[error("a column could not be built: {0}")]
-    Column(String),
+    #[error("the table is not usable: {0}")]
+    Column(&'static str),
 }

@@ -102,6 +102,50 @@ impl PsiError {
     }
 }
 
+impl PsiError {
+    /// What whoever sees the error can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        if let Self::Opening(_) | Self::Table(BaseError::MalformedRow) = self {
+            return Some(BROKEN_STREAM);
+        }
+        if let Self::Outer(error) = self {
+            return Some(error.hint());
+        }
+        match self.code() {
+            "resource.above-bound" => {
+                Some("raise the bound that the owner declares for this dataset, and agree on it again")
+            }
+            "resource.bound-too-large" => Some("declare fewer rows, or columns of which the key is unique"),
+            "resource.disk" => Some("free space where the job keeps its files, then start it again"),
+            code if code.starts_with("peer.") => {
+                Some("start the job again; it counts as a new attempt against the policy's guesses")
+            }
+            code if code.starts_with("protocol.") => {
+                Some("do not retry: ask both owners which software and plan their machines ran")
+            }
+            code if code.starts_with("schema.") => {
+                Some("cast the column to the type that the catalogue declares")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A player can write a stream that breaks only where the other one holds a key of its choice. Whether it
+/// broke would answer that guess, so nobody may hear of it; a job repeated because of it is an answer too.
+const BROKEN_STREAM: &str = "a player broke the protocol: tell neither owner whether or how opening failed, \
+    and do not repeat the job because of it";
+
+impl OuterError {
+    fn hint(self) -> &'static str {
+        match self {
+            Self::NotARecipient | Self::BadSealKey => "open with the seal key that the agreement names",
+            _ => BROKEN_STREAM,
+        }
+    }
+}
+
 fn table_code(error: &BaseError) -> &'static str {
     match error {
         BaseError::Randomness => "resource.no-randomness",
@@ -144,5 +188,30 @@ impl OpeningError {
             Self::BadRow => "protocol.bad-row",
             Self::MixedGroup => "protocol.mixed-group",
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_opening_sends_nobody_to_the_players() {
+        let errors: [PsiError; 4] = [
+            OpeningError::MissingCell.into(),
+            OuterError::BadChunk.into(),
+            OuterError::WrongDigest.into(),
+            BaseError::MalformedRow.into(),
+        ];
+        for error in errors {
+            let hint = error.hint().unwrap();
+            assert!(
+                hint.contains("tell neither owner") && hint.contains("do not repeat"),
+                "{hint}"
+            );
+        }
+        let of_a_player = PsiError::Oprf(OprfError::BadProof).hint().unwrap();
+        assert!(of_a_player.contains("ask both owners"));
     }
 }

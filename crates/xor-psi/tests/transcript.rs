@@ -17,9 +17,10 @@ use xor_channel::fault::{Fault, Faulty};
 use xor_channel::{Channel, memory};
 use xor_psi::PsiError;
 use xor_psi::oprf::Side;
-use xor_psi::oprf::dh::DhOprf;
+use xor_psi::oprf::dh::{DhOprf, MAX_BOUND};
 use xor_psi::oprf::ideal::IdealOprf;
-use xor_psi::sealed::{Prepared, Table};
+use xor_psi::sealed::spec::JoinSpec;
+use xor_psi::sealed::{Prepared, Step, Table};
 
 const HELLO: u64 = 4 + 76;
 
@@ -119,6 +120,29 @@ fn a_text_above_its_bound_names_the_column_only() {
     let error = Prepared::new(&spec, Side::Left, &table).err().unwrap();
     assert_eq!(error.code(), "resource.above-bound");
     assert!(error.to_string().contains("column l") && !format!("{error:?}").contains(secret));
+}
+
+#[test]
+fn what_a_player_may_say_of_its_steps_ends_with_the_exchange() {
+    let sent = run(&spec("inner", [2, 2]), &tables("inner", &[], &[]));
+    let names = |steps: &[Step]| steps.iter().map(|step| step.name).collect::<Vec<_>>();
+    assert_eq!(names(&sent[0].join.steps), ["hello", "oprf"]);
+    assert_eq!(
+        names(&sent[0].join.own_steps),
+        ["keys", "hello", "oprf", "cells", "seal"]
+    );
+    let bytes = |steps: &[Step]| steps.iter().map(|step| step.sent_bytes).sum::<u64>();
+    assert_eq!(bytes(&sent[0].join.steps), sent[0].meter.sent_bytes);
+    assert_eq!(bytes(&sent[0].join.own_steps), sent[0].meter.sent_bytes);
+}
+
+#[test]
+fn a_bound_above_the_back_end_is_refused_before_anybody_is_contacted() {
+    let large = |rows| JoinSpec::parse(spec_json("inner", rows).as_bytes());
+    for rows in [[MAX_BOUND + 1, 1], [1, MAX_BOUND + 1]] {
+        assert_eq!(large(rows).unwrap_err().code(), "resource.bound-too-large");
+    }
+    assert!(large([MAX_BOUND, 1]).is_ok());
 }
 
 fn against(fault: Fault, at: u64) -> Result<(), PsiError> {

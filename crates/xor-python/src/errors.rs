@@ -11,7 +11,7 @@ pub(crate) fn to_python(py: Python<'_>, error: &PsiError) -> PyErr {
     if code == "usage.cancelled" {
         return PyKeyboardInterrupt::new_err("cancelled");
     }
-    raise(py, code, &error.to_string(), hint(error))
+    raise(py, code, &error.to_string(), error.hint())
 }
 
 /// Builds the exception whose class the code's first word names.
@@ -34,20 +34,4 @@ fn build(py: Python<'_>, code: &str, message: &str, hint: Option<&str>) -> PyRes
     arguments.set_item("hint", hint)?;
     let class = py.import("xor.errors")?.getattr(class)?;
     Ok(PyErr::from_value(class.call((message,), Some(&arguments))?))
-}
-
-fn hint(error: &PsiError) -> Option<&'static str> {
-    let area = error.code().split_once('.').map(|(area, _)| area)?;
-    match (area, error.code()) {
-        ("peer", _) => Some("start the job again; it counts as a new attempt against the policy's guesses"),
-        ("resource", "resource.above-bound") => {
-            Some("raise the bound that the owner declares for this dataset, and agree on it again")
-        }
-        ("resource", "resource.disk") => {
-            Some("free space where the job keeps its files, then start it again")
-        }
-        ("protocol", _) => Some("do not retry: ask both owners which software and plan their machines ran"),
-        ("schema", _) => Some("cast the column to the type that the catalogue declares"),
-        _ => None,
-    }
 }

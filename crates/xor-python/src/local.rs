@@ -13,7 +13,7 @@ use xor_psi::PsiError;
 use xor_psi::oprf::ideal::IdealOprf;
 use xor_psi::oprf::{Oprf, Side};
 use xor_psi::sealed::spec::{JoinSpec, Recipient};
-use xor_psi::sealed::{self, Joined, Prepared, SealedJoin, Stream, Table, ideal, outer, receive_join};
+use xor_psi::sealed::{Joined, Prepared, SealedJoin, Stream, Table, ideal, outer, receive_join};
 
 use crate::errors::{raise, to_python};
 use crate::player::back_end;
@@ -142,9 +142,9 @@ fn player(
     };
     let prepared = Prepared::new(spec, side, table)?;
     let mut bytes = Vec::new();
-    let join = sealed::sealed_join(&prepared, oprf.as_mut(), &mut channel, &mut bytes, &mut |_| {
-        ControlFlow::Continue(())
-    })?;
+    let mut progress = |_| ControlFlow::Continue(());
+    let exchanged = prepared.exchange(oprf.as_mut(), &mut channel, &mut progress)?;
+    let join = exchanged.seal(&mut bytes, &mut progress)?;
     let meter = channel.meter();
     Ok(Sent {
         join,

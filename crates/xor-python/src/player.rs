@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, remove_file, rename};
 use std::net::TcpStream;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -57,16 +57,14 @@ pub(crate) fn sealed_join<'py>(
         // Whatever is wrong with the table is found before the peer hears anything.
         let prepared = Prepared::new(&spec, side, &table)?;
         let mut channel = TlsChannel::handshake(socket, role, &keys, timeout)?;
-        let mut oprf = back_end(spec.backend);
-        let join = write_out(&out_path, |file| {
-            sealed::sealed_join(&prepared, oprf.as_mut(), &mut channel, file, progress)
-        })?;
+        let exchanged = prepared.exchange(back_end(spec.backend).as_mut(), &mut channel, progress)?;
         let meter = channel.meter();
+        // Before the lists are built: how long that takes is not for the peer.
         finish(channel)?;
+        let join = write_out(&out_path, |file| exchanged.seal(file, progress))?;
         Ok((join, meter))
     })?;
-    let report = report(py, &join.stream, meter, &join.steps)?;
-    Ok(report)
+    report(py, &join.stream, meter, &join.steps, &join.own_steps)
 }
 
 /// Seals a plaintext table to the recipients, without a peer.
@@ -80,12 +78,18 @@ pub(crate) fn release_table<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let spec = ReleaseSpec::parse(spec).map_err(|error| to_python(py, &error))?;
     let table = table::read(table)?.map_err(|error| to_python(py, &error))?;
+    let started = Instant::now();
     let stream = with_progress(py, progress, move |progress| {
         write_out(&out_path, |file| {
             sealed::release_table(&spec, table.columns(), table.num_rows(), file, progress)
         })
     })?;
-    report(py, &stream, Meter::default(), &[])
+    let seal = Step {
+        name: "seal",
+        seconds: started.elapsed().as_secs_f64(),
+        sent_bytes: 0,
+    };
+    report(py, &stream, Meter::default(), &[], &[seal])
 }
 
 pub(crate) fn back_end(backend: Backend) -> Box<dyn Oprf + Send> {
@@ -158,6 +162,7 @@ fn report<'py>(
     stream: &SealedStream,
     meter: Meter,
     steps: &[Step],
+    own_steps: &[Step],
 ) -> PyResult<Bound<'py, PyDict>> {
     let report = PyDict::new(py);
     report.set_item("attempt", hex::encode(&stream.attempt))?;
@@ -167,11 +172,10 @@ fn report<'py>(
     report.set_item("sent_bytes", meter.sent_bytes)?;
     report.set_item("received_bytes", meter.received_bytes)?;
     report.set_item("rounds", meter.rounds)?;
-    let steps: Vec<_> = steps
-        .iter()
-        .map(|step| step_report(py, step))
-        .collect::<PyResult<_>>()?;
-    report.set_item("steps", steps)?;
+    for (name, steps) in [("steps", steps), ("own_steps", own_steps)] {
+        let steps = steps.iter().map(|step| step_report(py, step));
+        report.set_item(name, steps.collect::<PyResult<Vec<_>>>()?)?;
+    }
     Ok(report)
 }
 

@@ -20,7 +20,8 @@ pub(crate) fn read(table: PyRecordBatchReader) -> PyResult<Result<RecordBatch, P
 
 fn read_batches(reader: Box<dyn RecordBatchReader + Send>) -> Result<RecordBatch, PsiError> {
     let schema = reader.schema();
-    let broken = |error: ArrowError| PsiError::Table(BaseError::Column(error.to_string()));
+    // Arrow's own messages, and those of whoever produces the stream, may quote a cell.
+    let broken = |_: ArrowError| PsiError::Table(BaseError::Column("its stream cannot be read"));
     let mut batches = reader.collect::<Result<Vec<_>, _>>().map_err(broken)?;
     match (batches.pop(), batches.is_empty()) {
         (Some(only), true) => Ok(only),

@@ -35,10 +35,13 @@ class StepReport(TypedDict):
 
 @type_check_only
 class SealReport(TypedDict):
-    """What a worker may report about a stream: nothing in it depends on what matched.
+    """What a worker reports about a stream: nothing in it depends on what matched.
 
     `header` and `sha256` (hex) belong into the manifest that the machine signs. `sent_bytes`,
     `received_bytes` and `rounds` count the channel to the peer, frame headers included, before TLS.
+    `steps` take a time that depends on the bounds alone, so everybody may read it. `own_steps` are all of
+    them, also those whose time tells how many keys and NULLs the player's own table has: for the log of
+    its machine and nobody else.
     """
 
     attempt: str
@@ -49,6 +52,7 @@ class SealReport(TypedDict):
     received_bytes: int
     rounds: int
     steps: list[StepReport]
+    own_steps: list[StepReport]
 
 @type_check_only
 class Transcript(TypedDict):
@@ -95,7 +99,7 @@ def sealed_join(
         peer_public_key: the one key that the peer must hold.
         out_path: appears, readable by this user only, once it is complete; until then `.partial` follows its
             name, which must be free.
-        stall_timeout_s: how long the peer may stay silent.
+        stall_timeout_s: how long the peer may stay silent; more than a day counts as a day.
 
     Units: s, bytes.
 

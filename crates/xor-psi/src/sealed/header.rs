@@ -4,10 +4,12 @@
 //! parameters, so nothing in it is believed.
 
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+use xor_base::derive::{Derive, Purpose};
 
 use super::hex;
 use super::layout::{ListShape, Shapes, chunk_count};
-use super::outer::CHUNK_BYTES;
+use super::outer::{CHUNK_BYTES, StreamSecret};
 use super::spec::{Binding, JoinKind, JoinSpec, ReleaseSpec};
 use crate::OuterError;
 use crate::oprf::Side;
@@ -23,6 +25,8 @@ pub struct Core {
     bounds: Vec<u64>,
     chunk_bytes: u64,
     chunks: u64,
+    /// D("stream", key): AES-GCM alone would let one ciphertext open under two keys.
+    key_commitment: String,
     kind: String,
     lists: Vec<List>,
     node: u32,
@@ -52,7 +56,7 @@ pub struct Header {
 }
 
 impl Core {
-    /// The header of one side's stream of a join.
+    /// The header of one side's stream of a join, without its key.
     #[must_use]
     pub fn of_join(spec: &JoinSpec, side: Side, attempt: &[u8; 16]) -> Self {
         let shapes = spec.shapes(side);
@@ -71,7 +75,7 @@ impl Core {
         )
     }
 
-    /// The header of a release.
+    /// The header of a release, without its key.
     #[must_use]
     pub fn of_release(spec: &ReleaseSpec, attempt: &[u8; 16]) -> Self {
         let shape = spec.shape();
@@ -102,6 +106,7 @@ impl Core {
             bounds,
             chunk_bytes: CHUNK_BYTES as u64,
             chunks: chunk_count(plain_bytes),
+            key_commitment: String::new(),
             kind: kind.to_owned(),
             lists,
             node: binding.node,
@@ -121,6 +126,15 @@ impl Core {
     /// `MalformedHeader`.
     pub fn attempt(&self) -> Result<[u8; 16], OuterError> {
         hex::decode(&self.attempt).ok_or(OuterError::MalformedHeader)
+    }
+
+    pub(super) fn commit_to(&mut self, key: &StreamSecret) {
+        self.key_commitment = hex::encode(&key_commitment(key));
+    }
+
+    pub(super) fn is_committed_to(&self, key: &StreamSecret) -> bool {
+        let stated: Option<[u8; 32]> = hex::decode(&self.key_commitment);
+        stated.is_some_and(|stated| stated.ct_eq(&key_commitment(key)).into())
     }
 
     pub(super) fn side(&self) -> u8 {
@@ -163,14 +177,21 @@ impl Header {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// Compares with what this recipient's own parameters say.
-    pub(super) fn check(&self, expected: &Core) -> Result<(), OuterError> {
-        if self.core == *expected && self.sealed_keys.len() == expected.recipients.len() {
+    /// Compares with what this recipient's own parameters say. Only the key's commitment is the sender's: the
+    /// key must meet it.
+    pub(super) fn check(&self, mut expected: Core) -> Result<(), OuterError> {
+        expected.key_commitment.clone_from(&self.core.key_commitment);
+        if self.core == expected && self.sealed_keys.len() == expected.recipients.len() {
             Ok(())
         } else {
             Err(OuterError::WrongHeader)
         }
     }
+}
+
+/// `D("stream", key)`.
+pub(super) fn key_commitment(key: &StreamSecret) -> [u8; 32] {
+    Derive::new(Purpose::Stream).array(&[key])
 }
 
 fn list(name: &str, shape: ListShape, label: usize) -> List {

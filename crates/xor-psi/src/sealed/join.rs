@@ -6,8 +6,8 @@ use std::time::Instant;
 use arrow_array::ArrayRef;
 use xor_base::keys::Keys;
 use xor_base::rows::Rows;
-use xor_channel::Channel;
 use xor_channel::hello::{Hello, exchange_hello};
+use xor_channel::{Channel, Meter};
 
 use super::group::Groups;
 use super::header::Core;
@@ -16,7 +16,7 @@ use super::outer::{SealedStream, Sealer};
 use super::secrets::{self, Attempt, CellStream, HalfSecrets};
 use super::spec::JoinSpec;
 use crate::PsiError;
-use crate::oprf::{OnProgress, Oprf, Progress, Side, Sizes, report};
+use crate::oprf::{OnProgress, Oprf, Outputs, Progress, Side, Sizes, report};
 
 /// A player's table: the parts of the key, then the columns that the result needs.
 #[derive(Clone, Debug)]
@@ -30,7 +30,11 @@ pub struct Table {
 #[derive(Clone, Debug)]
 pub struct SealedJoin {
     pub stream: SealedStream,
+    /// What the peer sees as well: these take a time that depends on the bounds alone.
     pub steps: Vec<Step>,
+    /// All steps. How long the others take depends on how many keys and NULLs this player's table has,
+    /// so nobody but its own machine may learn it.
+    pub own_steps: Vec<Step>,
 }
 
 /// One timed part of a step.
@@ -77,61 +81,105 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// Runs one player's side of a sealed join and writes its stream to `sink`.
-///
-/// # Errors
-/// A channel error; a failed check of the peer's messages; `Write`; `Cancelled`.
-///
-/// # Discloses
-/// To the peer: nothing beyond the public parameters. To the recipients: what
-/// `docs/protocols/sealed-join.md` lists for the kind.
-///
-/// # Security
-/// Malicious peer: it can change its own input only. Nonces, OPRF key, stream key and orders are drawn
-/// anew in every call, so a second call is a new attempt. Secrets are wiped on return.
-///
-/// # Cost
-/// The hello and one OPRF exchange; the bytes of `JoinSpec::shapes` to each recipient's store.
-///
-/// # Source
-/// `docs/protocols/sealed-join.md`; the OPRF names its own.
-pub fn sealed_join(
-    prepared: &Prepared<'_>,
-    oprf: &mut dyn Oprf,
-    channel: &mut dyn Channel,
-    sink: &mut dyn Write,
-    progress: OnProgress<'_>,
-) -> Result<SealedJoin, PsiError> {
-    let Prepared {
-        spec, side, groups, ..
-    } = prepared;
-    let mut clock = Clock::new(channel, prepared.seconds);
-    let attempt = agree_on_attempt(spec, *side, channel)?;
-    clock.lap("hello", channel);
-    let sizes = Sizes {
-        own: spec.bound(*side),
-        peer: spec.bound(side.other()),
-    };
-    let outputs = oprf.exchange(*side, &groups.inputs, sizes, channel, progress)?;
-    let halves = HalfSecrets::derive(*side, &outputs, &attempt);
-    drop(outputs);
-    clock.lap("oprf", channel);
-    let lists = build_lists(prepared, &halves, attempt)?;
-    drop(halves);
-    notify(progress, "cells", sizes.own)?;
-    clock.lap("cells", channel);
-    let core = Core::of_join(spec, *side, &attempt);
-    let mut sealer = Sealer::new(sink, core, &spec.binding.recipients)?;
-    for list in lists {
-        list.write(&mut sealer)?;
+impl<'a> Prepared<'a> {
+    /// All that a player says to its peer: the hello and one OPRF exchange. The channel may then be
+    /// closed; what follows takes a time that depends on this player's own table.
+    ///
+    /// # Errors
+    /// A channel error; a failed check of the peer's messages; `Cancelled`.
+    ///
+    /// # Discloses
+    /// To the peer: nothing beyond the public parameters.
+    ///
+    /// # Security
+    /// Malicious peer: it can change its own input only. Nonces and OPRF key are drawn anew in every call,
+    /// so a second call is a new attempt.
+    ///
+    /// # Source
+    /// `docs/protocols/sealed-join.md`; the OPRF names its own.
+    pub fn exchange(
+        &self,
+        oprf: &mut dyn Oprf,
+        channel: &mut dyn Channel,
+        progress: OnProgress<'_>,
+    ) -> Result<Exchanged<'_>, PsiError> {
+        let mut clock = Clock::new(channel.meter());
+        let attempt = agree_on_attempt(self.spec, self.side, channel)?;
+        let hello = clock.lap("hello", channel.meter());
+        let sizes = Sizes {
+            own: self.spec.bound(self.side),
+            peer: self.spec.bound(self.side.other()),
+        };
+        let outputs = oprf.exchange(self.side, &self.groups.inputs, sizes, channel, progress)?;
+        Ok(Exchanged {
+            prepared: self,
+            attempt,
+            outputs,
+            steps: vec![hello, clock.lap("oprf", channel.meter())],
+            clock,
+        })
     }
-    let stream = sealer.finish()?;
-    notify(progress, "seal", sizes.own)?;
-    clock.lap("seal", channel);
-    Ok(SealedJoin {
-        stream,
-        steps: clock.steps,
-    })
+}
+
+/// A player that has all it needs of its peer. Secrets are wiped when it is dropped.
+pub struct Exchanged<'a> {
+    prepared: &'a Prepared<'a>,
+    attempt: Attempt,
+    outputs: Outputs,
+    steps: Vec<Step>,
+    clock: Clock,
+}
+
+impl Exchanged<'_> {
+    /// Builds this player's lists and writes them, sealed, to `sink`.
+    ///
+    /// # Errors
+    /// `Write`; `OutOfMemory`; `Cancelled`.
+    ///
+    /// # Discloses
+    /// To the recipients: what `docs/protocols/sealed-join.md` lists for the kind.
+    ///
+    /// # Security
+    /// Stream key and orders are drawn here. Secrets are wiped on return.
+    ///
+    /// # Cost
+    /// The bytes of `JoinSpec::shapes` to each recipient's store.
+    pub fn seal(self, sink: &mut dyn Write, progress: OnProgress<'_>) -> Result<SealedJoin, PsiError> {
+        let Self {
+            prepared,
+            attempt,
+            outputs,
+            steps,
+            mut clock,
+        } = self;
+        let (spec, side) = (prepared.spec, prepared.side);
+        clock.restart();
+        let halves = HalfSecrets::derive(side, &outputs, &attempt);
+        drop(outputs);
+        let lists = build_lists(prepared, &halves, attempt)?;
+        drop(halves);
+        notify(progress, "cells", spec.bound(side))?;
+        let cells = clock.lap("cells", clock.meter);
+        let core = Core::of_join(spec, side, &attempt);
+        let mut sealer = Sealer::new(sink, core, &spec.binding.recipients)?;
+        for list in lists {
+            list.write(&mut sealer)?;
+        }
+        let stream = sealer.finish()?;
+        notify(progress, "seal", spec.bound(side))?;
+        let seal = clock.lap("seal", clock.meter);
+        let keys = Step {
+            name: "keys",
+            seconds: prepared.seconds,
+            sent_bytes: 0,
+        };
+        let own_steps = [&[keys], steps.as_slice(), &[cells, seal]].concat();
+        Ok(SealedJoin {
+            stream,
+            steps,
+            own_steps,
+        })
+    }
 }
 
 fn agree_on_attempt(spec: &JoinSpec, side: Side, channel: &mut dyn Channel) -> Result<Attempt, PsiError> {
@@ -208,31 +256,28 @@ pub(super) fn notify(progress: OnProgress<'_>, step: &'static str, bound: usize)
 
 struct Clock {
     started: Instant,
-    sent_bytes: u64,
-    steps: Vec<Step>,
+    meter: Meter,
 }
 
 impl Clock {
-    fn new(channel: &dyn Channel, prepared_seconds: f64) -> Self {
-        let keys = Step {
-            name: "keys",
-            seconds: prepared_seconds,
-            sent_bytes: 0,
-        };
-        Self {
-            started: Instant::now(),
-            sent_bytes: channel.meter().sent_bytes,
-            steps: vec![keys],
-        }
+    fn new(meter: Meter) -> Self {
+        let started = Instant::now();
+        Self { started, meter }
     }
 
-    fn lap(&mut self, name: &'static str, channel: &dyn Channel) {
-        let (now, sent_bytes) = (Instant::now(), channel.meter().sent_bytes);
-        self.steps.push(Step {
+    /// Leaves out what the caller did since the last lap.
+    fn restart(&mut self) {
+        self.started = Instant::now();
+    }
+
+    fn lap(&mut self, name: &'static str, meter: Meter) -> Step {
+        let now = Instant::now();
+        let step = Step {
             name,
             seconds: (now - self.started).as_secs_f64(),
-            sent_bytes: sent_bytes - self.sent_bytes,
-        });
-        (self.started, self.sent_bytes) = (now, sent_bytes);
+            sent_bytes: meter.sent_bytes - self.meter.sent_bytes,
+        };
+        (self.started, self.meter) = (now, meter);
+        step
     }
 }

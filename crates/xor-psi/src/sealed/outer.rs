@@ -3,7 +3,7 @@
 //! Chunks are AES-256-GCM with nonce = index (u64) ‖ 0 0 0 ‖ last flag, so a chunk that is repeated,
 //! dropped or moved does not open, and a stream that was cut has no last one. The 32-byte key is fresh
 //! and goes to each recipient by HPKE (X-Wing, HKDF-SHA256, AES-256-GCM) under an info string that
-//! holds plan hash, node, attempt, side and the hash of the header.
+//! holds plan hash, node, attempt, side and the hash of the header, which commits to the key.
 
 use std::io::{Read, Write};
 
@@ -35,6 +35,7 @@ const ENCAPSULATED_BYTES: usize = 1120;
 const STREAM_KEY_BYTES: usize = 32;
 const INFO_PREFIX: &[u8] = b"xor sealed-join v1";
 
+pub(super) type StreamSecret = [u8; STREAM_KEY_BYTES];
 type Seed = <XWing as Kem>::PrivateKey;
 
 /// A finished stream: its ciphertext went to the sink that was given.
@@ -79,8 +80,9 @@ impl<'a> Sealer<'a> {
     ///
     /// # Source
     /// RFC 9180, section 5.1.1; draft-connolly-cfrg-xwing-kem.
-    pub fn new(sink: &'a mut dyn Write, core: Core, recipients: &[Recipient]) -> Result<Self, PsiError> {
-        let key = Zeroizing::new(random::array::<STREAM_KEY_BYTES>()?);
+    pub fn new(sink: &'a mut dyn Write, mut core: Core, recipients: &[Recipient]) -> Result<Self, PsiError> {
+        let key: Zeroizing<StreamSecret> = Zeroizing::new(random::array()?);
+        core.commit_to(&key);
         let info = info(&core);
         let sealed_keys = recipients
             .iter()
@@ -179,7 +181,8 @@ pub fn verify(stream: &mut dyn Read, expected_bytes: u64, sha256: &[u8; 32]) -> 
 /// Opens the stream's key with a recipient's seed.
 ///
 /// # Errors
-/// `NotARecipient`; `WrongKey` when what was sealed is bound to something else.
+/// `NotARecipient`; `WrongKey` when what was sealed is bound to something else, or is not the key that the
+/// header commits to: two recipients never open one stream under two keys.
 pub fn open_key(
     header: &Header,
     recipients: &[Recipient],
@@ -206,7 +209,11 @@ pub fn open_key(
         &[],
     );
     let key = Zeroizing::new(key.map_err(|_| OuterError::WrongKey)?);
-    Ok(StreamKey(chunk_key(&key)?))
+    let key: &StreamSecret = key.as_slice().try_into().map_err(|_| OuterError::WrongKey)?;
+    if !header.core.is_committed_to(key) {
+        return Err(OuterError::WrongKey.into());
+    }
+    Ok(StreamKey(chunk_key(key)?))
 }
 
 /// The opened key of one stream.
@@ -276,4 +283,31 @@ fn info(core: &Core) -> Vec<u8> {
     info.extend_from_slice(&core.binding_bytes());
     info.extend_from_slice(digest::digest(&digest::SHA256, &core.to_bytes()).as_ref());
     info
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oprf::Side;
+    use crate::sealed::spec::tests::join_spec;
+
+    /// A header under `info` of its own that commits to one key and gives another.
+    fn header(committed: &StreamSecret, given: &StreamSecret) -> Result<StreamKey, PsiError> {
+        let seed = [5; SEAL_SEED_BYTES];
+        let recipients = [Recipient {
+            name: "desk".into(),
+            seal_key: public_key(&seed).unwrap(),
+        }];
+        let mut core = Core::of_join(&join_spec("inner"), Side::Left, &[1; 16]);
+        core.commit_to(committed);
+        let sealed_keys = vec![seal_key(&recipients[0].seal_key, &info(&core), given).unwrap()];
+        open_key(&Header { core, sealed_keys }, &recipients, &seed)
+    }
+
+    #[test]
+    fn a_key_that_the_header_does_not_commit_to_is_refused() {
+        assert!(header(&[1; 32], &[1; 32]).is_ok());
+        let error = header(&[1; 32], &[2; 32]).unwrap_err();
+        assert_eq!(error.code(), "protocol.wrong-key");
+    }
 }

@@ -49,8 +49,8 @@ pub fn receive_join(
     if right_header.core.attempt()? != attempt {
         return Err(OuterError::AttemptsDiffer.into());
     }
-    left_header.check(&Core::of_join(spec, Side::Left, &attempt))?;
-    right_header.check(&Core::of_join(spec, Side::Right, &attempt))?;
+    left_header.check(Core::of_join(spec, Side::Left, &attempt))?;
+    right_header.check(Core::of_join(spec, Side::Right, &attempt))?;
     left.verify(left_header)?;
     right.verify(right_header)?;
     let total = spec.bound(Side::Left) + spec.bound(Side::Right);
@@ -74,7 +74,7 @@ pub fn receive_release(
     progress: OnProgress<'_>,
 ) -> Result<Joined, PsiError> {
     let header = Header::parse(stream.header)?;
-    header.check(&Core::of_release(spec, &header.core.attempt()?))?;
+    header.check(Core::of_release(spec, &header.core.attempt()?))?;
     stream.verify(&header)?;
     notify(progress, "verify", spec.rows)?;
     let plain = stream.open(&header, &spec.binding, seed)?;

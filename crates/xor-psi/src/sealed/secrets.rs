@@ -113,6 +113,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::sealed::header::key_commitment;
     use crate::sealed::hex;
 
     const VECTORS: &str = include_str!("../../../../tests/vectors/core/derivations.json");
@@ -149,6 +150,10 @@ mod tests {
                 ("s_1", hex::encode(&s_1)),
                 ("k_o_if_0_opens", hex::encode(&k_o)),
                 ("cell_5_of_side_1_under_s_1", hex::encode(&cell)),
+                (
+                    "key_commitment",
+                    hex::encode(&key_commitment(&bytes(case, "stream_key"))),
+                ),
             ];
             for (name, value) in derived {
                 assert_eq!(case[name].as_str(), Some(value.as_str()), "{name}");

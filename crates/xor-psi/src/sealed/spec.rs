@@ -17,7 +17,7 @@ use super::hex;
 use super::layout::{ListShape, Shapes};
 use super::outer::SEAL_KEY_BYTES;
 use crate::PsiError;
-use crate::oprf::Side;
+use crate::oprf::{OprfError, Side, dh};
 
 const VERSION: u32 = 1;
 const MAX_SPEC_BYTES: usize = 1 << 22;
@@ -150,7 +150,8 @@ impl JoinSpec {
     /// Reads the JSON that the planner writes.
     ///
     /// # Errors
-    /// `Spec` names the first parameter that is missing, unknown, out of its limits or inconsistent.
+    /// `Spec` names the first parameter that is missing, unknown, out of its limits or inconsistent;
+    /// `BoundTooLarge` above what the OPRF's back end runs.
     pub fn parse(json: &[u8]) -> Result<Self, PsiError> {
         let written: WrittenJoin = read(json)?;
         check_version(written.version)?;
@@ -166,6 +167,7 @@ impl JoinSpec {
             backend: written.oprf,
         };
         spec.check_opener()?;
+        spec.check_bounds()?;
         if spec.kind == JoinKind::Semi && !spec.payload[1].fields().is_empty() {
             return Err(PsiError::Spec("a semi join has columns of the left input only"));
         }
@@ -230,6 +232,17 @@ impl JoinSpec {
             Ok(())
         } else {
             Err(PsiError::Spec("opener"))
+        }
+    }
+
+    // Here and not in the exchange: a bound that cannot be run is found before the peer is contacted.
+    fn check_bounds(&self) -> Result<(), PsiError> {
+        let limit = match self.backend {
+            Backend::Dh => dh::MAX_BOUND,
+        };
+        match self.rows.into_iter().find(|bound| *bound > limit) {
+            Some(bound) => Err(OprfError::BoundTooLarge { bound, limit }.into()),
+            None => Ok(()),
         }
     }
 
@@ -410,6 +423,12 @@ pub(super) mod tests {
         parse(&document(kind)).unwrap()
     }
 
+    pub fn join_spec_of(kind: &str, rows: [usize; 2]) -> JoinSpec {
+        let mut document = document(kind);
+        document["rows"] = json!(rows);
+        parse(&document).unwrap()
+    }
+
     #[test]
     fn every_kind_is_read() {
         for kind in ["inner", "semi", "left", "right", "outer"] {
@@ -462,15 +481,24 @@ pub(super) mod tests {
     #[test]
     fn what_multiplies_to_too_much_is_refused() {
         let mut wide = document("inner");
-        wide["rows"] = json!([1 << 24, 1 << 24]);
+        wide["rows"] = json!([1 << 21, 1 << 21]);
         wide["payload"][0] = json!(vec![
             json!({"name": "l", "type": "text", "max_bytes": 1 << 20});
-            4
+            3
         ]);
-        assert!(parse(&wide).is_err());
-        wide["rows"] = json!([1 << 10, 1 << 24]);
+        assert_eq!(parse(&wide).unwrap_err().code(), "protocol.bad-parameters");
+        wide["rows"] = json!([1 << 10, 1 << 21]);
         wide["payload"][0] = json!(vec![json!({"name": "l", "type": "int64"}); MAX_COLUMNS + 1]);
         assert!(parse(&wide).is_err());
+    }
+
+    #[test]
+    fn a_bound_above_the_back_end_is_refused_here() {
+        let mut large = document("inner");
+        large["rows"] = json!([5, dh::MAX_BOUND]);
+        assert!(parse(&large).is_ok());
+        large["rows"] = json!([5, dh::MAX_BOUND + 1]);
+        assert_eq!(parse(&large).unwrap_err().code(), "resource.bound-too-large");
     }
 
     #[test]

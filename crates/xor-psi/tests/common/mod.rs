@@ -17,9 +17,7 @@ use xor_channel::{Channel, Meter, memory};
 use xor_psi::PsiError;
 use xor_psi::oprf::{Oprf, Side, ideal::IdealOprf};
 use xor_psi::sealed::spec::JoinSpec;
-use xor_psi::sealed::{
-    Joined, Prepared, SealedJoin, Stream, Table, hex, ideal, outer, receive_join, sealed_join,
-};
+use xor_psi::sealed::{Joined, Prepared, SealedJoin, Stream, Table, hex, ideal, outer, receive_join};
 
 pub const SEED: [u8; 32] = [7; 32];
 pub const KINDS: [&str; 5] = ["inner", "semi", "left", "right", "outer"];
@@ -102,9 +100,9 @@ pub fn player(
 ) -> Result<Sent, PsiError> {
     let prepared = Prepared::new(spec, side, table)?;
     let mut bytes = Vec::new();
-    let join = sealed_join(&prepared, oprf, channel, &mut bytes, &mut |_| {
-        ControlFlow::Continue(())
-    })?;
+    let mut progress = |_| ControlFlow::Continue(());
+    let exchanged = prepared.exchange(oprf, channel, &mut progress)?;
+    let join = exchanged.seal(&mut bytes, &mut progress)?;
     let meter = channel.meter();
     Ok(Sent { join, bytes, meter })
 }
