@@ -73,6 +73,16 @@ class Progressed(Strict):
     total: int
 
 
+class Timed(Strict):
+    """How long a part of a step took. It may depend on this player's own rows: for its machine's log only."""
+
+    says: Literal["timed"] = "timed"
+    node: int
+    step: str
+    seconds: float
+    sent_bytes: int
+
+
 class Finished(Strict):
     """All streams are on disk."""
 
@@ -88,7 +98,7 @@ class Broke(Strict):
     detail: str
 
 
-Word = Warm | Confined | Ready | Progressed | Finished | Broke
+Word = Warm | Confined | Ready | Progressed | Timed | Finished | Broke
 _WORD: TypeAdapter[Word] = TypeAdapter(Annotated[Word, Bounded(discriminator="says")])
 
 

@@ -51,6 +51,7 @@ from xor.machine.orders import (
     Peer,
     Progressed,
     Ready,
+    Timed,
     Word,
     order_of,
     routes_of,
@@ -269,6 +270,9 @@ class Machine:
                 self._handle(job_id, failure)
             case Progressed():
                 self._background(self._report(job_id, word))
+            case Timed(node=node, step=step, seconds=seconds, sent_bytes=sent_bytes):
+                took = {"seconds": round(seconds, 3), "sent_bytes": sent_bytes}
+                log.info("step", job=job_id[:12], node=node, step=step, **took)
 
     def _on_end(self, job_id: str) -> None:
         died = Failed(

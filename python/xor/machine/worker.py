@@ -37,6 +37,7 @@ from xor.machine.orders import (
     Peer,
     Progressed,
     Ready,
+    Timed,
     Warm,
     Word,
     stream_name,
@@ -196,6 +197,8 @@ class Worker:
         with self._path(part, side).open("rb") as file:
             # The machine may crash between this word and the upload: the bytes must outlive it.
             os.fsync(file.fileno())
+        for each in facts["own_steps"]:
+            self._say(Timed(node=part.node, **each))
         return Stream(
             node=part.node,
             side=side,
@@ -203,16 +206,17 @@ class Worker:
             header=facts["header"].hex(),
             sha256=facts["sha256"],
             bytes=facts["bytes"],
-            sent_bytes=facts.get("sent_bytes", 0),
-            received_bytes=facts.get("received_bytes", 0),
-            rounds=facts.get("rounds", 0),
+            sent_bytes=facts["sent_bytes"],
+            received_bytes=facts["received_bytes"],
+            rounds=facts["rounds"],
             steps=tuple(
                 Measured(
                     step=each["step"],
                     milliseconds=round(1000 * each["seconds"]),
-                    sent_bytes=each.get("sent_bytes", 0),
+                    sent_bytes=each["sent_bytes"],
                 )
-                for each in facts.get("steps", ())
+                # Signed and public, so only those whose time follows from the bounds.
+                for each in facts["steps"]
             ),
         )
 
