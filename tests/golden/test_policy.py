@@ -74,6 +74,8 @@ RICH = Filter(
     Compare(Comparison.GT, Column("balance"), literal(1000, scan("accounts_c").schema["balance"].type)),
 )
 RICH_ONLY = select(join(scan("transactions_a"), RICH, ("ordering_account", "account")), ["amount_0"])
+FILTERED = "all rows: [account]\n  rows: [balance]"
+TWICE = select(join(scan("accounts_c"), scan("accounts_c"), ("account", "account")), ["account_0"])
 AT_C = "[transactions_a.ordering_account, transactions_a.beneficiary_account]"
 
 CASES: dict[str, tuple[Case, ...]] = {
@@ -141,6 +143,8 @@ CASES: dict[str, tuple[Case, ...]] = {
         Case("to somebody who is not named", ONE, to=("fraud-desk", "auditors")),
         Case("a column that decides which rows appear", RICH_ONLY),
         Case("a whole table", TABLE),
+        Case("a filter over a whole table", select(RICH, ["account"]), old="rows: [account]", new=FILTERED),
+        Case("a table joined with itself", TWICE, old=AT_C, new="any column of accounts_c"),
         Case("aggregates", ONE, old="rows: [account]", new="aggregates: [balance]"),
         Case("a column that does not exist", ONE, old="rows: [account]", new="rows: [acount]"),
     ),

@@ -66,7 +66,9 @@ class Disclosure:
         against: KEY only: pairs (column of `dataset`, `dataset.column` that it is compared with), sorted.
         alongside: KEY only: the other datasets that flow into the same result, on either side.
         form: LEAVES: `sealed rows`; PROTECTION: `malicious` or `simulated clean room`; PLAINTEXT: the zone;
-            ROWS: `all rows` or `matching rows`.
+            ROWS: `all rows` or `matching rows`; ROWS and CONDITION: `implied` if `columns` may be told only
+            because a dataset is read twice.
+        is_matched: ROWS and CONDITION: only rows that met a row of another dataset are concerned.
         amount: GUESSES: keys; SIZES: rows. Padded bounds.
         where: a few words for a person: `sealed join of player-0 and player-1`.
     """
@@ -80,4 +82,5 @@ class Disclosure:
     alongside: frozenset[str] = frozenset()
     form: str = ""
     amount: int = 0
+    is_matched: bool = False
     where: str = ""

@@ -8,6 +8,7 @@ revealed; a column that a filter reads decides which rows appear. Where in doubt
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import product
 
 from xor.errors import InternalError
@@ -24,7 +25,9 @@ SEALED_ROWS = "sealed rows"
 SIMULATED = "simulated clean room"
 ALL_ROWS = "all rows"
 MATCHING_ROWS = "matching rows"
+IMPLIED = "implied"
 
+_ANYBODY = Party(Role.ANALYST, "")
 _ORDER = {subject: position for position, subject in enumerate(Subject)}
 
 
@@ -103,19 +106,31 @@ def _players(plan: PlacedPlan, index: int) -> tuple[str, str]:
 def _released(plan: PlacedPlan, part: Part, scans: Iterable[ScanLineage]) -> Iterator[Disclosure]:
     """What the recipients see after opening, and what leaves the zones for that."""
     where = _where(plan, part.node)
-    for scan in scans:
-        name = scan.scan.dataset.name
+    told = tuple(_merged(each for scan in scans for each in _of_rows(part.node, scan, where)))
+    for name in part.relation.dataset_names:
         yield Disclosure(part.node, Subject.LEAVES, name, SERVICE, form=SEALED_ROWS, where=where)
-        for to in _analysts(plan.recipients):
-            form = ALL_ROWS if scan.is_complete else MATCHING_ROWS
-            yield Disclosure(part.node, Subject.ROWS, name, to, scan.revealed, form=form, where=where)
-            if scan.conditions:
-                yield Disclosure(part.node, Subject.CONDITION, name, to, scan.conditions, where=where)
+    for to in _analysts(plan.recipients):
+        yield from (replace(each, to=to) for each in told)
     for side in range(len(part.players)):
         rows = padded(part.source(side).rows)
         for entry in part.source(side).datasets:
             for to in (SERVICE, *_analysts((plan.analyst, *plan.recipients))):
                 yield Disclosure(part.node, Subject.SIZES, entry.name, to, amount=rows, where=where)
+
+
+def _of_rows(node: int, scan: ScanLineage, where: str) -> Iterator[Disclosure]:
+    """What the rows of a result tell of one reading of a dataset, whoever opens it."""
+    about = partial(
+        Disclosure, node, dataset=scan.scan.dataset.name, to=_ANYBODY, is_matched=scan.is_matched, where=where
+    )
+    form = ALL_ROWS if scan.is_complete else MATCHING_ROWS
+    yield about(Subject.ROWS, columns=scan.revealed, form=form)
+    if scan.implied_reveals:
+        yield about(Subject.ROWS, columns=scan.implied_reveals, form=IMPLIED)
+    if scan.conditions:
+        yield about(Subject.CONDITION, columns=scan.conditions)
+    if scan.implied_conditions:
+        yield about(Subject.CONDITION, columns=scan.implied_conditions, form=IMPLIED)
 
 
 def _of_sealed_join(plan: PlacedPlan, part: Part) -> Iterator[Disclosure]:

@@ -1,6 +1,6 @@
 """Lineage inside one part of a placed plan: what an output, a key or a filter tells about dataset columns."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from xor.model.types import Field
@@ -25,14 +25,21 @@ class ScanLineage:
     Args:
         revealed: columns whose values are in the output, or equal by a join key to values there.
         conditions: columns that a filter reads, or that equal such a column by a join key.
+        implied_reveals, implied_conditions: columns that get there only if equal values of a column of one
+            dataset, read twice, are taken for the same row. An analyst can arrange that they are: policies
+            grant them like the others.
         is_complete: every row of the dataset gives a row of the output, matched or not.
+        is_matched: a row of the dataset is in the output only if it met a row of other datasets.
     """
 
     node: int
     scan: Scan
     revealed: frozenset[str]
     conditions: frozenset[str]
+    implied_reveals: frozenset[str]
+    implied_conditions: frozenset[str]
     is_complete: bool
+    is_matched: bool
 
 
 def scans_of(plan: PlacedPlan, part: Part) -> tuple[ScanLineage, ...]:
@@ -42,25 +49,73 @@ def scans_of(plan: PlacedPlan, part: Part) -> tuple[ScanLineage, ...]:
     for index in steps:
         for first, second in _equal_columns(plan, index):
             classes.join(first, second)
-    revealed = {classes.of((part.node, name)) for name in part.relation.schema.names}
-    conditions = {
-        classes.of((index, name))
+    scans = {index: node for index in steps if isinstance(node := plan.nodes[index], Scan)}
+    outputs = [(part.node, name) for name in part.relation.schema.names]
+    read = [
+        (index, name)
         for index in steps
         if isinstance(node := plan.nodes[index], Filter)
         for name in node.predicate.columns
-    }
+    ]
+    reveals, conditions = _told(scans, classes, outputs), _told(scans, classes, read)
+    _join_readings(scans, classes)
+    all_reveals, all_conditions = _told(scans, classes, outputs), _told(scans, classes, read)
     complete = _complete_steps(plan, part)
-
-    def told(index: int, scan: Scan, by: set[Place]) -> frozenset[str]:
-        return frozenset(name for name in scan.schema.names if classes.of((index, name)) in by)
-
-    scans = [(index, node) for index in steps if isinstance(node := plan.nodes[index], Scan)]
+    matched = {name for name in part.relation.dataset_names if _has_matched(part.relation, name)}
     return tuple(
         ScanLineage(
-            index, scan, told(index, scan, revealed), told(index, scan, conditions), index in complete
+            index,
+            scan,
+            reveals[index],
+            conditions[index],
+            all_reveals[index] - reveals[index],
+            all_conditions[index] - conditions[index],
+            index in complete,
+            scan.dataset.name in matched,
         )
-        for index, scan in scans
+        for index, scan in scans.items()
     )
+
+
+def _told(
+    scans: Mapping[int, Scan], classes: "_Classes", places: Iterable[Place]
+) -> dict[int, frozenset[str]]:
+    """By scan: its columns that are equal to one of `places`."""
+    by = {classes.of(place) for place in places}
+    return {
+        index: frozenset(name for name in scan.schema.names if classes.of((index, name)) in by)
+        for index, scan in scans.items()
+    }
+
+
+def _join_readings(scans: Mapping[int, Scan], classes: "_Classes") -> None:
+    """Takes a column of a dataset for the same in all its readings: a row may be joined with itself."""
+    first = {scan.dataset.name: index for index, scan in reversed(scans.items())}
+    for index, scan in scans.items():
+        for name in scan.schema.names:
+            classes.join((first[scan.dataset.name], name), (index, name))
+
+
+def _has_matched(relation: Relation, dataset: str) -> bool:
+    """Whether a row of the dataset is in the relation only if it met a row of another dataset in a join.
+
+    A filter does not count, nor does a join with the dataset itself: a condition that is always true, or a
+    row that meets itself, would be the way around `all rows`.
+    """
+    if dataset not in relation.dataset_names:
+        return True
+    if not isinstance(relation, Join):
+        return bool(relation.inputs) and all(_has_matched(each, dataset) for each in relation.inputs)
+    kept = _KEPT.get(relation.kind, (0, 1))
+    return all(
+        (side not in kept and dataset not in relation.inputs[1 - side].dataset_names)
+        or _has_matched(relation.inputs[side], dataset)
+        for side in (0, 1)
+    )
+
+
+_KEPT = {JoinKind.INNER: (), JoinKind.SEMI: (), JoinKind.LEFT: (0,), JoinKind.RIGHT: (1,)}
+"""The inputs of which a join may keep rows that match nothing, by its kind; both, otherwise."""
 
 
 def steps_of(plan: PlacedPlan, part: Part) -> range:
@@ -86,14 +141,24 @@ class _Classes:
 
     def __init__(self) -> None:
         self._above: dict[Place, Place] = {}
+        self._size: dict[Place, int] = {}
 
     def of(self, place: Place) -> Place:
-        while (above := self._above.get(place, place)) != place:
+        while (above := self._above.get(place)) is not None:
+            # Halves the path for the next one who asks.
+            if (higher := self._above.get(above)) is not None:
+                self._above[place] = higher
             place = above
         return place
 
     def join(self, first: Place, second: Place) -> None:
-        self._above[self.of(first)] = self.of(second)
+        one, other = self.of(first), self.of(second)
+        if one == other:
+            return
+        sizes = self._size.get(one, 1), self._size.get(other, 1)
+        small, large = (one, other) if sizes[0] <= sizes[1] else (other, one)
+        self._above[small] = large
+        self._size[large] = sum(sizes)
 
 
 def _equal_columns(plan: PlacedPlan, index: int) -> Iterator[tuple[Place, Place]]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from xor.model.disclosure import Disclosure, Subject
+from xor.plan.disclosures import IMPLIED
 from xor.plan.predicates import (
     And,
     Column,
@@ -37,6 +38,9 @@ def sentence(alike: Sequence[Disclosure]) -> str:
             return _comparison(first)
         case Subject.GUESSES:
             return f"may test up to {first.amount:,} keys against {datasets}"
+        case Subject.ROWS | Subject.CONDITION if first.form == IMPLIED:
+            rows = " rows chosen by" if first.subject is Subject.CONDITION else ""
+            return f"may work out{rows}, since a dataset is read twice: {columns}"
         case Subject.ROWS if first.columns:
             return f"sees {first.form}: {columns}"
         case Subject.ROWS:

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from xor.errors import PlanError, SchemaError
 from xor.model.dataset import DatasetEntry
-from xor.model.types import Field, Schema
+from xor.model.types import ColumnRef, Field, Schema
 from xor.plan.predicates import Predicate, check, comparable
 
 UniqueSets = frozenset[frozenset[str]]
@@ -59,11 +59,15 @@ class Relation:
     def unique(self) -> UniqueSets:
         raise NotImplementedError(type(self).__name__)
 
-    @property
+    @cached_property
     def datasets(self) -> tuple[DatasetEntry, ...]:
         """The datasets below, each once, in order of appearance."""
         found = {entry.name: entry for each in self.inputs for entry in each.datasets}
         return tuple(found.values())
+
+    @cached_property
+    def dataset_names(self) -> frozenset[str]:
+        return frozenset(entry.name for entry in self.datasets)
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class Scan(Relation):
     def unique(self) -> UniqueSets:
         return frozenset(frozenset(group) for group in self.dataset.unique)
 
-    @property
+    @cached_property
     def datasets(self) -> tuple[DatasetEntry, ...]:
         return (self.dataset,)
 
@@ -280,7 +284,7 @@ class Concat(Relation):
     def _merged(self, first: Field) -> Field:
         all_of = [source.schema[first.name] for source in self.sources]
         bounds = [each.max_bytes for each in all_of if each.max_bytes is not None]
-        origins = frozenset(origin for each in all_of for origin in each.origins)
+        origins = frozenset[ColumnRef]().union(*(each.origins for each in all_of))
         return replace(first, max_bytes=max(bounds) if bounds else None, origins=origins)
 
     @property

@@ -48,7 +48,7 @@ def permissive(entry: DatasetEntry, agreement: Agreement, *, until: dt.date, rea
         "leaves": [SEALED_ROWS],
         "protection": {"adversary": MALICIOUS, "dealer": "none", **simulated},
         "join": {
-            **{name: [f"{ANY_COLUMN}{ANY_DATASET}"] for name in keys},
+            **{name: [f"{ANY_COLUMN}{each}" for each in (ANY_DATASET, entry.name)] for name in keys},
             ALONGSIDE: [ANY_DATASET],
             GUESSES: f"{GUESSES_A_DAY} per UTC day",
         },

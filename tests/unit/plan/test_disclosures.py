@@ -166,6 +166,35 @@ def test_a_table_joined_with_itself_is_compared_with_itself() -> None:
     assert key.against == (("account", "accounts_b.name"), ("name", "accounts_b.account"))
 
 
+def test_only_a_match_with_another_table_is_one() -> None:
+    def are_matched(relation: Relation) -> set[bool]:
+        return {each.is_matched for each in _of(relation, Subject.ROWS, "accounts_b")}
+
+    with_a = join(A, B, ("ordering_account", "account"))
+    for kind in (JoinKind.INNER, JoinKind.SEMI):
+        assert are_matched(join(B, A, ("account", "ordering_account"), kind=kind)) == {True}
+        assert are_matched(join(B, B, ("account", "account"), kind=kind)) == {False}
+    assert are_matched(join(B, with_a, ("account", "account_1"), kind=JoinKind.LEFT)) == {False}
+    assert are_matched(join(with_a, with_a, ("account_1", "account_1"), kind=JoinKind.SEMI)) == {True}
+    assert are_matched(join(A, B, ("ordering_account", "account"), kind=JoinKind.LEFT)) == {True}
+    assert are_matched(join(A, B, ("ordering_account", "account"), kind=JoinKind.ANTI)) == {False}
+
+
+def test_what_only_a_second_reading_tells_is_said_apart() -> None:
+    """A row of B meets itself, so its other reading shows the key that the first one is joined on."""
+    itself = join(B, B, ("account", "account"))
+    twice = join(itself, C, ("name_0", "account"))
+    shown = _select(twice, "name_1_0", "balance_1")
+    told = {each.form: each.columns for each in _of(shown, Subject.ROWS, "accounts_c")}
+    assert told == {"matching rows": {"balance"}, "implied": {"account"}}
+    some = Filter(itself, Compare(Comparison.EQ, Column("name_1"), literal("x")))
+    chosen = _select(join(some, C, ("name_0", "account")), "balance_1")
+    conditions = {each.form: each.columns for each in _of(chosen, Subject.CONDITION, "accounts_c")}
+    assert conditions == {"implied": {"account"}}
+    once = _select(join(A, C, ("ordering_account", "account")), "balance_1")
+    assert {each.form for each in _of(once, Subject.ROWS)} == {"matching rows"}
+
+
 def test_sizes_go_to_the_partner_the_service_and_the_analysts() -> None:
     to = {each.to for each in _of(_private(), Subject.SIZES, "accounts_c", "auditors")}
     assert to == {PLAYER_0, SERVICE, DESK, AUDITORS}

@@ -24,8 +24,8 @@ _GUESSES = re.compile(r"([0-9]{1,15}) per UTC day")
 class JoinClause(Clause):
     """Keys by column, other datasets that may flow in, and how many keys a day a partner may try.
 
-    A partner is `dataset.column`, `any column of DATASET` or `any column of any dataset`; in `alongside`
-    a dataset or `any dataset`.
+    A partner is `dataset.column`, `any column of DATASET` or `any column of any dataset`, which does not
+    mean the dataset itself; in `alongside` a dataset or `any dataset`.
     """
 
     word: ClassVar[str] = "join"
@@ -72,7 +72,7 @@ class JoinClause(Clause):
     def judge(self, disclosure: Disclosure, context: Context) -> Verdict:
         if disclosure.subject is Subject.GUESSES:
             return self._judge_guesses(disclosure, context)
-        pairs = [pair for pair in disclosure.against if not self._allows(*pair)]
+        pairs = [pair for pair in disclosure.against if not self._allows(*pair, context.entry.name)]
         others = sorted(
             each for each in disclosure.alongside if not {each, ANY_DATASET} & set(self.alongside)
         )
@@ -83,12 +83,12 @@ class JoinClause(Clause):
         grant = None if RESERVED & {own for own, _ in pairs} else _grant(pairs, others)
         return Verdict.denied(_reason(context.entry.name, pairs, others, self), grant)
 
-    def _allows(self, own: str, partner: str) -> bool:
+    def _allows(self, column: str, partner: str, own: str) -> bool:
         dataset = partner.partition(".")[0]
-        granted = self.keys.get(own, ())
-        return any(
-            each in granted for each in (partner, f"{ANY_COLUMN}{dataset}", f"{ANY_COLUMN}{ANY_DATASET}")
-        )
+        granted = self.keys.get(column, ())
+        if dataset != own and f"{ANY_COLUMN}{ANY_DATASET}" in granted:
+            return True
+        return partner in granted or f"{ANY_COLUMN}{dataset}" in granted
 
     def _judge_guesses(self, disclosure: Disclosure, context: Context) -> Verdict:
         total = context.spent + context.guesses
@@ -115,10 +115,9 @@ def _parse_guesses(node: Node) -> int:
 
 def _reason(dataset: str, pairs: list[tuple[str, str]], others: list[str], clause: JoinClause) -> str:
     told = []
-    for own in dict.fromkeys(own for own, _ in pairs):
-        partners = words(partner for each, partner in pairs if each == own)
+    for own, partners in _by_column(pairs).items():
         told.append(
-            f"column '{own}' of '{dataset}' would be compared with {partners}; "
+            f"column '{own}' of '{dataset}' would be compared with {words(partners)}; "
             f"clause 'join' allows for it: {words(clause.keys.get(own, ()))}"
         )
     if others:
@@ -130,11 +129,12 @@ def _reason(dataset: str, pairs: list[tuple[str, str]], others: list[str], claus
 
 
 def _grant(pairs: list[tuple[str, str]], others: list[str]) -> Grant:
-    parts: dict[str, list[str]] = {}
-    for own, partner in pairs:
-        partners = parts.setdefault(own, [])
-        if partner not in partners:
-            partners.append(partner)
-    if others:
-        parts[ALONGSIDE] = others
-    return {JoinClause.word: parts}
+    return {JoinClause.word: _by_column(pairs) | ({ALONGSIDE: others} if others else {})}
+
+
+def _by_column(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
+    """The partners of each column, in order."""
+    found: dict[str, list[str]] = {}
+    for own, partner in dict.fromkeys(pairs):
+        found.setdefault(own, []).append(partner)
+    return found

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from xor.model.disclosure import Disclosure, Role, Subject
-from xor.plan.relations import Join, JoinKind, Relation, Scan
 from xor.policy.clause import Clause, Context, Entries, Verdict, not_built, quoted, unknown
 from xor.policy.grant import Grant
 from xor.policy.tree import Node, refusal, table_of, texts_of
@@ -39,7 +38,8 @@ class RevealClause(Clause):
     """Columns by analyst: `rows` of those rows that match in a join, `all rows` of the whole table.
 
     An empty list lets somebody learn that there are such rows, and no value. What a filter reads decides
-    which rows appear, and what equals a revealed column by a join key is revealed: both must be named.
+    which rows appear, and what equals a revealed column by a join key is revealed: both must be named, under
+    `all rows` where rows appear without a match: a filter tells of each row on which side of it it is.
     """
 
     word: ClassVar[str] = "reveal"
@@ -85,9 +85,7 @@ class RevealClause(Clause):
             return Verdict.denied(
                 f"rows of '{dataset}' would be revealed to {recipient}; only analysts can be named"
             )
-        is_whole_table = disclosure.subject is Subject.ROWS and (
-            disclosure.form == ALL_ROWS or not _has_matched(context.plan.nodes[disclosure.node], dataset)
-        )
+        is_whole_table = not disclosure.is_matched
         allowed = self.recipients.get(recipient.name, Revealed()).allowed(is_whole_table)
         missing = disclosure.columns - (allowed or frozenset())
         if allowed is not None and not missing:
@@ -99,21 +97,6 @@ class RevealClause(Clause):
             {f"{PREFIX}{recipient.name}": {word: sorted(missing)}},
             drop=_outputs(context, missing) if disclosure.subject is Subject.ROWS else (),
         )
-
-
-def _has_matched(relation: Relation, dataset: str) -> bool:
-    """Whether a row of the dataset is in the relation only if it met a row of another input of a join.
-
-    A filter does not count: a condition that is always true would be the way around `all rows`.
-    """
-    if isinstance(relation, Scan):
-        return relation.dataset.name != dataset
-    kept = _KEPT.get(relation.kind, (0, 1)) if isinstance(relation, Join) else range(len(relation.inputs))
-    return all(_has_matched(relation.inputs[each], dataset) for each in kept)
-
-
-_KEPT = {JoinKind.INNER: (), JoinKind.SEMI: (), JoinKind.LEFT: (0,), JoinKind.RIGHT: (1,)}
-"""The inputs of which a join may keep rows that match nothing, by its kind; both, otherwise."""
 
 
 def _parse_revealed(name: str, node: Node) -> Revealed:
@@ -130,7 +113,8 @@ def _parse_revealed(name: str, node: Node) -> Revealed:
 def _told(disclosure: Disclosure, missing: frozenset[str], is_whole_table: bool) -> str:
     dataset, recipient = disclosure.dataset, disclosure.to
     if disclosure.subject is Subject.CONDITION:
-        return f"which rows are revealed to {recipient} would depend on {quoted(missing)} of '{dataset}'"
+        which = "which of all rows" if is_whole_table else "which rows"
+        return f"{which} are revealed to {recipient} would depend on {quoted(missing)} of '{dataset}'"
     if not missing:
         which = "how many rows there are" if is_whole_table else "which rows match"
         return f"{which} in '{dataset}' would be revealed to {recipient}"
