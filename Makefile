@@ -29,7 +29,8 @@ $(STAMP): requirements/dev.txt | prerequisites
 
 $(CORE): $(STAMP) $(RUST)
 	@echo "== building the Rust core (a few minutes the first time)"
-	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --quiet
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation --config-settings=build-args="--profile dev --locked" --editable .
 	@touch $@
 
 build: $(CORE) ## make .venv and build the Rust core into it
