@@ -124,7 +124,8 @@ class Frame(UnbuiltFrame, Handle):
 
         Raises:
             SchemaError: a condition is about another frame's columns.
-            PlanError: after a private join: no owner can apply it, and nothing is filtered at the analyst.
+            PlanError: after a private join, one part of the condition needs columns of both players, or of
+                the side that may be NULL: no owner can apply it, and nothing is filtered at the analyst.
         """
         relation = self._relation
         for each in conditions:
