@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from xor.errors import XorError
+from xor.errors import UsageError, XorError
 from xor.policy.parse import parse
 from xor.testing.local import DEFAULT_PORT, LocalNetwork
 
@@ -68,7 +68,11 @@ def down(network: NetworkPath, port: Port = DEFAULT_PORT) -> None:
 @policy.command("check")
 def check_policy(file: Annotated[Path, typer.Argument(help="a policy file")]) -> None:
     """Read a policy as signing would, and say what is wrong with it."""
-    parse(file.read_text(encoding="utf-8"))
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise UsageError(f"{file} cannot be read as text", code="usage.no-file") from None
+    parse(text)
     _say(f"{file}: in order")
 
 

@@ -20,10 +20,11 @@ from pathlib import Path
 from xor import owner
 from xor.dataframe.open import new_seal_key
 from xor.engine.sources import inspect
-from xor.errors import PeerError, UsageError
+from xor.errors import DataError, PeerError, UsageError
 from xor.machine import setup as machine_setup
 from xor.model.agreement import Agreement, Analyst, Owner, Player
 from xor.model.dataset import ColumnEntry, DatasetEntry
+from xor.model.types import unknown_column
 from xor.plan.relations import padded
 from xor.policy.document import Policy
 from xor.policy.permissive import permissive
@@ -284,14 +285,11 @@ class _Maker:
         key = self.owner_keys[section.owner]
         path = (self.local.file.parent / section.source).resolve()
         entry = self._entry(section, path)
-        if section.policy is None:
-            until = dt.datetime.fromtimestamp(self.now, dt.UTC).date() + dt.timedelta(days=30)
-            text = permissive(entry, agreement, until=until, reason=SIMULATED_REASON)
-            self.say(
-                f"PERMISSIVE POLICY written for {section.name}: every analyst may see every row of a join"
-            )
-        else:
-            text = _policy_text(self.local.file, section.policy)
+        text = (
+            self._permissive(agreement, entry)
+            if section.policy is None
+            else _policy_text(self.local.file, section.policy)
+        )
         policy = owner.sign_policy(
             text,
             network=entry.network,
@@ -309,12 +307,29 @@ class _Maker:
             header=section.columns,
         )
 
+    def _permissive(self, agreement: Agreement, entry: DatasetEntry) -> str:
+        """A permissive policy, also as a file that its owner may start from."""
+        until = dt.datetime.fromtimestamp(self.now, dt.UTC).date() + dt.timedelta(days=30)
+        text = permissive(entry, agreement, until=until, reason=SIMULATED_REASON)
+        path = self.directory / "policies" / f"{entry.name}.yaml"
+        path.parent.mkdir(exist_ok=True, mode=0o700)
+        path.write_text(text, encoding="utf-8")
+        self.say(f"PERMISSIVE POLICY for {entry.name}: all analysts may see all rows until {until}; {path}")
+        return text
+
     def _entry(self, section: DatasetSection, path: Path) -> DatasetEntry:
         found = inspect(path, header=section.columns, types=section.types)
+        _check_columns(section, {column.name: column.max_bytes is not None for column in found.columns})
         rows = section.rows
         if rows is None:
             rows = padded(found.rows)
             self.say(f"{section.name}: rows not declared; counted and padded to {rows}")
+        elif rows < found.rows:
+            raise DataError(
+                f"dataset '{section.name}' has more rows than the {rows} that are declared",
+                code="data.above-bound",
+                hint="declare a higher bound: rows = …",
+            )
         columns = []
         for column in found.columns:
             bound = section.max_bytes.get(column.name)
@@ -361,6 +376,23 @@ def _policy_text(file: Path, policy: str) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise UsageError(f"there is no policy file {path}", code="usage.no-file") from None
+
+
+def _check_columns(section: DatasetSection, columns: dict[str, bool]) -> None:
+    """Whether `unique` and `max_bytes` name columns of the file. `columns`: name, and whether it is text."""
+    for group in section.unique:
+        for name in group:
+            if name not in columns:
+                raise unknown_column(name, columns, section.name)
+    for name in section.max_bytes:
+        if name not in columns:
+            raise unknown_column(name, columns, section.name)
+        if not columns[name]:
+            raise UsageError(
+                f"dataset '{section.name}': max_bytes names '{name}', which is no text",
+                code="usage.bad-network-file",
+                hint="only text columns have a bound of bytes.",
+            )
 
 
 def _check_port(port: int) -> None:

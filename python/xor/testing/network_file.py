@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import tomllib
 from pathlib import Path
 
@@ -72,16 +73,45 @@ def read_network_file(path: Path) -> NetworkFile:
     try:
         network = NetworkFile.model_validate(_tuples(body))
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()
-        ]
         raise UsageError(
-            f"{path}: {'; '.join(problems[:5])}",
+            f"{path}: {'; '.join(_problems(error)[:5])}",
             code="usage.bad-network-file",
             hint="the format is in docs/network-file.md.",
         ) from None
     _check_names(network, path)
     return network
+
+
+def _problems(error: ValidationError) -> list[str]:
+    """What is wrong, in the words of the file: `[[datasets]] 1: there is no key 'colums'`."""
+    found = []
+    unknown = [each for each in error.errors() if each["type"] == "extra_forbidden"]
+    # Where a key is misspelt, what else is said of its section follows from that.
+    for each in unknown or error.errors():
+        section, *rest = each["loc"] or ("the file",)
+        match rest:
+            case [int(index), *rest]:
+                place = f"[[{section}]] {index + 1}"
+            case _:
+                place = str(section)
+        key = ".".join(str(part) for part in rest)
+        found.append(f"{place}: {_said(each['type'], key, str(each['msg']))}")
+    return found
+
+
+def _said(kind: str, key: str, message: str) -> str:
+    match kind:
+        case "extra_forbidden":
+            known = sorted({*DatasetSection.model_fields, *PlayerSection.model_fields})
+            near = difflib.get_close_matches(key, known, n=1)
+            return f"there is no key '{key}'" + (f"; did you mean '{near[0]}'?" if near else "")
+        case "missing":
+            return f"'{key}' is missing" if key else "it is missing"
+        case "string_pattern_mismatch":
+            return f"'{key}' is no name: letters, digits, '_' and '-', at most 64, a letter or digit first"
+        case "tuple_type":
+            return f"'{key}' is a list" if "unique" not in key else "'unique' is a list of lists of columns"
+    return f"'{key}': {message[0].lower()}{message[1:]}" if key else message
 
 
 def _tuples(value: object) -> object:
@@ -96,6 +126,13 @@ def _tuples(value: object) -> object:
 
 
 def _check_names(network: NetworkFile, path: Path) -> None:
+    for player in network.players:
+        if (player.zone == "premises") != (player.owner is not None):
+            raise UsageError(
+                f"{path}: player '{player.name}': premises belong to an owner, a clean room to nobody",
+                code="usage.bad-network-file",
+                hint='premises: owner = "…"; clean room: no owner.',
+            )
     players = {player.name for player in network.players}
     for dataset in network.datasets:
         if dataset.player not in players:
