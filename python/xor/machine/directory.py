@@ -36,6 +36,8 @@ class Settings(Strict):
         agreement: hash of the pinned agreement: a changed file is noticed.
         listen: where other machines reach it, `HOST:PORT`; port 0 takes a free one. None: it only dials.
         advertise: the address that others are told, if it is not where this machine listens.
+        job_timeout_s: how long a worker may run before it is killed.
+        max_jobs: how many workers run at once; further jobs wait in order.
 
     Units: seconds.
     """
@@ -48,6 +50,8 @@ class Settings(Strict):
     advertise: str | None = Bounded(default=None, max_length=300)
     connect_timeout_s: int = Bounded(default=60, ge=1, le=3600)
     stall_timeout_s: int = Bounded(default=120, ge=1, le=3600)
+    job_timeout_s: int = Bounded(default=6 * 3600, ge=1, le=7 * 86_400)
+    max_jobs: int = Bounded(default=4, ge=1, le=64)
 
 
 class SourceFile(Strict):
@@ -66,6 +70,14 @@ class Holding:
     entry_envelope: Envelope
     source: SourceFile
     folder: Path
+
+    def policy_bytes(self) -> bytes:
+        """The content of the policy's file, now.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        return _read(self.folder / "policy.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +125,13 @@ class Directory:
     def job(self, job_id: str) -> Path:
         return self.jobs / job_id
 
-    def policy(self, holding: Holding) -> SignedPolicy:
-        """The policy in force, read from disk now and verified.
+    def policy(self, holding: Holding, content: bytes) -> SignedPolicy:
+        """The policy in `content`, which `holding.policy_bytes` has read, verified.
 
         Raises:
             AuthError: its owner did not sign it, or it is another dataset's. UsageError: malformed.
         """
-        envelope = read_envelope(holding.folder / "policy.json")
+        envelope = Envelope.from_bytes(content.strip())
         policy = self.trust.policy(envelope)
         if policy.dataset != holding.entry.name or policy.owner != holding.entry.owner:
             raise AuthError(
@@ -191,8 +203,12 @@ def read_envelope(path: Path) -> Envelope:
     Raises:
         DataError: the file cannot be read. UsageError: it holds no envelope.
     """
+    return Envelope.from_bytes(_read(path).strip())
+
+
+def _read(path: Path) -> bytes:
     try:
-        return Envelope.from_bytes(path.read_bytes().strip())
+        return path.read_bytes()
     except OSError:
         raise DataError(f"{path} cannot be read", code="data.no-file") from None
 

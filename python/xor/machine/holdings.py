@@ -1,4 +1,7 @@
-"""The datasets of a machine with the policies in force, read from disk whenever they are needed."""
+"""The datasets of a machine with the policies in force, read from disk whenever they are needed.
+
+Every heartbeat and every judgement reads the files; verified and parsed they are once for each content.
+"""
 
 from collections.abc import Mapping
 
@@ -9,6 +12,8 @@ from xor.machine.journal import Journal
 from xor.policy.parse import ParsedPolicy, in_force
 from xor.signing import Envelope
 
+Parsed = tuple[ParsedPolicy, SignedPolicy]
+
 
 class Holdings:
     """What this machine hosts. A policy that cannot be believed counts as none: nothing is allowed then."""
@@ -17,6 +22,7 @@ class Holdings:
         self._directory = directory
         self._journal = journal
         self._problems: dict[str, str] = {}
+        self._parsed: dict[str, tuple[bytes, Parsed | XorError]] = {}
 
     def policies(self) -> Mapping[str, ParsedPolicy]:
         """For each dataset its policy in force, as the judge takes it."""
@@ -28,7 +34,7 @@ class Holdings:
         entries = tuple(self._directory.holdings[name].entry_envelope for name in found)
         return entries, tuple(signed.envelope for _, signed in found.values())
 
-    def _read(self) -> Mapping[str, tuple[ParsedPolicy, SignedPolicy]]:
+    def _read(self) -> Mapping[str, Parsed]:
         found = {}
         for name, holding in self._directory.holdings.items():
             try:
@@ -40,9 +46,8 @@ class Holdings:
                 self._problems[name] = error.code
         return found
 
-    def _in_force(self, holding: Holding) -> tuple[ParsedPolicy, SignedPolicy]:
-        signed = self._directory.policy(holding)
-        parsed = in_force(signed.policy, holding.entry)
+    def _in_force(self, holding: Holding) -> Parsed:
+        parsed, signed = self._read_policy(holding)
         highest = self._journal.highest_version(holding.entry.name)
         if signed.policy.policy_version < highest:
             raise AuthError(
@@ -53,3 +58,19 @@ class Holdings:
         if signed.policy.policy_version > highest:
             self._journal.saw_version(holding.entry.name, signed.policy.policy_version)
         return parsed, signed
+
+    def _read_policy(self, holding: Holding) -> Parsed:
+        content = holding.policy_bytes()
+        known = self._parsed.get(holding.entry.name)
+        if known is None or known[0] != content:
+            known = self._parsed[holding.entry.name] = (content, self._parse(holding, content))
+        if isinstance(known[1], XorError):
+            raise known[1].with_traceback(None)
+        return known[1]
+
+    def _parse(self, holding: Holding, content: bytes) -> Parsed | XorError:
+        try:
+            signed = self._directory.policy(holding, content)
+            return in_force(signed.policy, holding.entry), signed
+        except XorError as error:
+            return error

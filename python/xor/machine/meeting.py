@@ -52,20 +52,21 @@ def _dial_once(address: tuple[str, int], call: Call) -> socket.socket:
     return connection
 
 
-def agree_to_go(connection: socket.socket) -> None:
+def agree_to_go(connection: socket.socket, timeout_s: float) -> None:
     """Tells the peer that this worker has come to the step, and waits for the same word.
 
-    No timeout: the peer may be busy with an earlier step, and the machine kills this worker when the job is
-    over.
+    Args:
+        timeout_s: long, since the peer may be busy with an earlier step.
 
     Raises:
-        PeerError: the peer went away.
+        PeerError: the peer went away, or said nothing within the time.
     """
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    connection.settimeout(None)
+    connection.settimeout(timeout_s)
     try:
         connection.sendall(GO)
         is_agreed = connection.recv(1) == GO
+        connection.settimeout(None)
     except OSError:
         is_agreed = False
     if not is_agreed:
@@ -95,7 +96,7 @@ class Incoming:
         deadline = time.monotonic() + timeout_s
         while True:
             candidates = self._waiting[route]
-            # With a call on the line the peer is there and may take its time: see `agree_to_go`.
+            # With a call on the line the peer is there and may take its time, up to the end of the job.
             patience_s = None if candidates else deadline - time.monotonic()
             if patience_s is not None and patience_s <= 0:
                 raise _absent(route)

@@ -32,6 +32,7 @@ class Order(Strict):
     directory: str
     connect_timeout_s: int
     stall_timeout_s: int
+    job_timeout_s: int
 
 
 class Peer(Strict):
@@ -129,6 +130,7 @@ def order_of(job: Job, directory: Directory) -> Order:
         directory=str(directory.job(job.id)),
         connect_timeout_s=settings.connect_timeout_s,
         stall_timeout_s=settings.stall_timeout_s,
+        job_timeout_s=settings.job_timeout_s,
     )
 
 

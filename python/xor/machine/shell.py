@@ -58,7 +58,7 @@ from xor.machine.orders import (
     stream_name,
 )
 from xor.machine.outbox import Outbox
-from xor.machine.workers import Workers
+from xor.machine.workers import NO_WORKER, Workers
 from xor.wire.messages import Entry, Progress
 
 HEARTBEAT_S = 10.0
@@ -84,10 +84,16 @@ class Machine:
         )
         self._link = Link(directory)
         self._outbox = Outbox(self._link, self._handle, _log_refused)
-        self._workers = Workers(self._on_word, self._on_end)
+        self._workers = Workers(
+            self._on_word,
+            self._on_failure,
+            max_jobs=self._settings.max_jobs,
+            job_timeout_s=self._settings.job_timeout_s,
+        )
         self._listener = (
             Listener(self._settings.listen, self._workers.hand_over) if self._settings.listen else None
         )
+        self._judging = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._reporting: set[str] = set()
 
@@ -147,7 +153,7 @@ class Machine:
                 await backoff.pause()
                 continue
             for entry in inbox.entries:
-                self._take(entry)
+                await self._take(entry)
             if inbox.entries or time.monotonic() - asked_at > HASTY_S:
                 backoff.reset()
             else:
@@ -160,10 +166,10 @@ class Machine:
 
     # -- entries of the log -------------------------------------------------------------------------------
 
-    def _take(self, entry: Entry) -> None:
+    async def _take(self, entry: Entry) -> None:
         """Verifies an entry of the service's log and hands it to its job; what nobody signed is nothing."""
         try:
-            payload = verified_payload(self._directory.trust, entry)
+            payload = await asyncio.to_thread(verified_payload, self._directory.trust, entry)
         except XorError as error:
             log.warning("ignored an entry", job=entry.job[:12], kind=entry.kind, code=error.code)
         except Exception as error:
@@ -180,10 +186,8 @@ class Machine:
 
     def _perform(self, job: Job, effect: Effect) -> None:
         match effect:
-            case Judge():
-                self._handle(job.id, Judged(verdict=self._decide(job)))
-            case Clear():
-                self._handle(job.id, Cleared(verdict=self._decide(job)))
+            case Judge() | Clear():
+                self._background(self._judge(job, effect))
             case Send(document=document):
                 self._outbox.add(document)
             case StartWorker():
@@ -205,12 +209,24 @@ class Machine:
                 self._outbox.forget(job.id)
                 self._background(self._clean_up(job.id))
 
-    def _decide(self, job: Job) -> Allowed | Denied:
-        now = _now()
+    async def _judge(self, job: Job, effect: Judge | Clear) -> None:
+        """Judges in a thread, so that the heart beats on. One job at a time, in order: what one of them
+        spends is counted when the next one is judged.
+        """
+        async with self._judging:
+            if self._jobs[job.id].state is not job.state:
+                return
+            now = _now()
+            verdict = await self._decide(job, now)
+            answer = Judged(verdict=verdict) if isinstance(effect, Judge) else Cleared(verdict=verdict)
+            self._jobs.handle(job.id, answer, now)
+
+    async def _decide(self, job: Job, now: int) -> Allowed | Denied:
         if job.plan is None:
             raise AssertionError("only a plan is judged")
         try:
-            return decide(
+            return await asyncio.to_thread(
+                decide,
                 job.plan,
                 player=job.player,
                 agreement=self._directory.trust.agreement,
@@ -231,14 +247,11 @@ class Machine:
             order = order_of(job, self._directory)
             shutil.rmtree(order.directory, ignore_errors=True)
             Path(order.directory).mkdir(mode=0o700)
-            await self._workers.start(order, routes_of(job))
         except OSError as error:
-            log.error("no worker", job=job.id[:12], error=error.strerror)
-            self._handle(
-                job.id,
-                Failed(kind="ResourceError", code="resource.no-worker", message="the worker did not start"),
-            )
+            log.error("no directory", job=job.id[:12], error=error.strerror)
+            self._handle(job.id, NO_WORKER)
             return
+        await self._workers.start(order, routes_of(job))
         if self._jobs[job.id].state is not State.STARTING:
             # The job ended while its worker came up; it has met nobody yet.
             self._workers.kill(job.id)
@@ -274,16 +287,9 @@ class Machine:
                 took = {"seconds": round(seconds, 3), "sent_bytes": sent_bytes}
                 log.info("step", job=job_id[:12], node=node, step=step, **took)
 
-    def _on_end(self, job_id: str) -> None:
-        died = Failed(
-            kind=InternalError.__name__,
-            code="internal.worker-died",
-            message="the worker ended without a word",
-            hint="was there enough memory?",
-        )
+    def _on_failure(self, job_id: str, failure: Failed) -> None:
         if self._jobs[job_id].state in (State.STARTING, State.RUNNING):
-            self._handle(job_id, died)
-        self._background(self._workers.keep_spare())
+            self._handle(job_id, failure)
 
     async def _report(self, job_id: str, word: Progressed) -> None:
         """Passes progress on, if the line is free: what is late is of no use."""

@@ -174,7 +174,7 @@ class Worker:
 
     def _call(self, node: int, join: Callable[[socket.socket], SealReport]) -> SealReport:
         connection = self._calls.pop(node)
-        agree_to_go(connection)
+        agree_to_go(connection, self._order.job_timeout_s)
         return join(connection)
 
     def _listen(self, node: int, peer: Peer, join: Callable[[socket.socket], SealReport]) -> SealReport:

@@ -1,8 +1,10 @@
 """One real machine against a service that lies, forgets and goes away."""
 
+import asyncio
 import hashlib
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,9 @@ from fake_service import FakeService
 
 from xor.errors import UsageError
 from xor.machine import setup as machine_setup
-from xor.machine.directory import check_service_url
+from xor.machine.directory import Directory, check_service_url
+from xor.machine.judging import decide
+from xor.machine.shell import Machine
 from xor.plan.codec import encode_plan, plan_hash
 from xor.signing import Envelope, SigningKey, decode, seal_envelope
 from xor.wire.messages import Approval, Cancel, Failure, Kind, Manifest, Offer, Refusal
@@ -33,9 +37,14 @@ def run_alone(alone) -> str:
 
 def start_join(alone) -> str:
     """Brings a sealed join to where the machine waits for its peer."""
+    job = give_join(alone)
+    wait_until(lambda: alone.fake.said(Offer), "the offer")
+    return job
+
+
+def give_join(alone) -> str:
     job = give(alone, alone.plan())
     alone.fake.add(Kind.APPROVAL, job, alone.approval(job, "player-0"))
-    wait_until(lambda: alone.fake.said(Offer), "the offer")
     return job
 
 
@@ -226,3 +235,60 @@ def test_two_machines_do_not_run_in_one_directory(alone):
     second = alone.start_machine("player-1", until="cannot run")
     assert second.process.wait(timeout=10) == 1
     assert "usage.directory-in-use" in second.text
+
+
+def test_a_worker_that_runs_too_long_is_killed_and_its_job_fails(alone):
+    settings = alone.machine_directory("player-1") / "machine.toml"
+    settings.write_text(settings.read_text() + "job_timeout_s = 1\n")
+    process = alone.start_machine("player-1")
+    give_join(alone)
+    wait_until(lambda: alone.fake.said(Failure), "the failure")
+    assert [each.code for each in alone.fake.said(Failure)] == ["resource.time"]
+    wait_until(lambda: len(workers_of(process)) <= 1, "the end of the worker; a spare may be there")
+
+
+def test_a_dead_spare_costs_no_job(alone):
+    process = alone.start_machine("player-1")
+    wait_until(lambda: workers_of(process), "the spare")
+    for pid in workers_of(process):
+        os.kill(pid, signal.SIGKILL)
+    run_alone(alone)
+    assert not alone.fake.said(Failure)
+
+
+def test_a_slow_judge_stops_neither_polls_nor_the_order_of_jobs(alone, monkeypatch):
+    """One machine in this process, so that its judge can be held up."""
+    judged, may_go_on, stop = [], threading.Event(), asyncio.Event()
+
+    def slow(plan, **facts):
+        judged.append(plan)
+        assert may_go_on.wait(60)
+        return decide(plan, **facts)
+
+    monkeypatch.setattr("xor.machine.shell.decide", slow)
+    loop = asyncio.new_event_loop()
+    machine = threading.Thread(
+        target=loop.run_until_complete,
+        args=(run_machine(alone.machine_directory("player-1"), stop),),
+    )
+    machine.start()
+    try:
+        plans = [alone.plan_of_one() for _ in range(3)]
+        jobs = [give(alone, plan) for plan in plans]
+        wait_until(lambda: judged, "the judge")
+        polls = alone.fake.polls
+        wait_until(lambda: alone.fake.polls > polls + 1, "polls meanwhile")
+        assert len(judged) == 1
+        may_go_on.set()
+        wait_until(lambda: len(alone.fake.uploads) == 3, "the uploads")
+        assert judged[:3] == plans
+        assert sorted(each.plan for each in alone.fake.said(Approval)) == sorted(jobs)
+    finally:
+        may_go_on.set()
+        loop.call_soon_threadsafe(stop.set)
+        machine.join(30)
+        loop.close()
+
+
+async def run_machine(path: Path, stop: asyncio.Event) -> None:
+    await Machine(Directory(path)).run(stop)
