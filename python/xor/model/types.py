@@ -29,6 +29,7 @@ class Kind(StrEnum):
 
 
 MAX_PRECISION = 38
+_PLAIN = {kind.value: kind for kind in Kind if kind is not Kind.DECIMAL}
 _DECIMAL = re.compile(r"decimal\((\d{1,2}), ?(\d{1,2})\)")
 _TIMESTAMP = re.compile(r"timestamp\[([A-Za-z0-9_+\-/:]{1,64})\]")
 
@@ -63,6 +64,8 @@ class DataType:
             return f"decimal({self.precision},{self.scale})"
         return f"timestamp[{self.zone}]" if self.zone else self.kind.value
 
+    __repr__ = __str__
+
     @classmethod
     def parse(cls, text: str) -> DataType:
         """Reads the text form; an unknown type is a SchemaError that lists the known ones."""
@@ -70,8 +73,8 @@ class DataType:
             return cls(Kind.DECIMAL, int(match[1]), int(match[2]))
         if match := _TIMESTAMP.fullmatch(text):
             return cls(Kind.TIMESTAMP, zone=match[1])
-        if text in {kind.value for kind in Kind} - {Kind.DECIMAL.value}:
-            return cls(Kind(text))
+        if text in _PLAIN:
+            return cls(_PLAIN[text])
         raise SchemaError(
             f"'{text}' is not a type",
             code="schema.unknown-type",
@@ -100,10 +103,6 @@ class DataType:
                 return "timestamp-aware" if self.zone else "timestamp-naive"
             case _:
                 return self.kind.value
-
-    @property
-    def is_numeric(self) -> bool:
-        return self.kind in (Kind.INT64, Kind.DECIMAL, Kind.FLOAT64)
 
 
 BOOL = DataType(Kind.BOOL)

@@ -1,12 +1,13 @@
 """Sessions: a profile, a credential and a connection to one service."""
 
 import atexit
+import secrets
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from xor.errors import PlanError, UsageError
+from xor.errors import AuthError, PlanError, UsageError
 from xor.session.known import Known, pinned, verify_network
 from xor.session.profile import LOOK_UP, Profile, find_token, is_loopback, profile_path, read_profile
 from xor.session.transport import HttpTransport, Transport
@@ -54,10 +55,12 @@ class Session:
         if not self.is_open:
             raise UsageError("the session is closed", code="usage.session-closed", hint="open another one.")
 
-    def is_for(self, host: str, port: int, token: str) -> bool:
-        """Whether a client of that service and token may share this session."""
-        same = profile_path(host, port) == self.profile.path
-        return self.is_open and same and token in (LOOK_UP, self._token)
+    def is_with(self, host: str, port: int) -> bool:
+        """Whether this session is open, with the service at that address."""
+        return self.is_open and profile_path(host, port) == self.profile.path
+
+    def has_token(self, token: str) -> bool:
+        return secrets.compare_digest(token, self._token)
 
     def close(self) -> None:
         """Ends the session. A result that is here can still be revealed."""
@@ -98,12 +101,23 @@ def open_session(host: str, port: int, api_token: str = LOOK_UP, use_ssl: bool =
 
 
 def shared_session(host: str, port: int, api_token: str, use_ssl: bool) -> Session:
-    """The latest open session with that service, or a new one."""
+    """The latest open session with that service under that credential, or a new one.
+
+    `"*"` is the credential that is looked up; where there is none to find, that of the latest session.
+    """
     check_tls(host, use_ssl)
+    profile = read_profile(host, port)
+    try:
+        token = find_token(api_token, profile)
+    except AuthError:
+        latest = next((each for each in reversed(_open) if each.is_with(host, port)), None)
+        if latest is None or api_token != LOOK_UP:
+            raise
+        return latest
     for session in reversed(_open):
-        if session.is_for(host, port, api_token):
+        if session.is_with(host, port) and session.has_token(token):
             return session
-    return open_session(host, port, api_token, use_ssl)
+    return Session(profile, token, HttpTransport(host, port, token))
 
 
 def current() -> Session | None:
@@ -122,7 +136,7 @@ def check_tls(host: str, use_ssl: bool) -> None:
         raise PlanError(
             "TLS at the service is not built at this version",
             code="plan.not-built",
-            hint="use_ssl=False, with a service on this machine.",
+            hint="pass use_ssl=False; the service must be on this machine.",
         )
 
 

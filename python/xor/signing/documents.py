@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,12 +12,6 @@ from xor.signing.dsse import Envelope
 from xor.signing.keys import SigningKey
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-class Signable(Protocol):
-    """A document class that says under which type it is signed."""
-
-    payload_type: ClassVar[str]
 
 
 def encode(document: BaseModel) -> bytes:

@@ -130,6 +130,16 @@ def test_a_session_without_with_stays_until_it_is_closed():
         opened.known("two-parties")
 
 
+def test_a_wrong_token_does_not_stick_to_the_process(monkeypatch):
+    monkeypatch.setenv("XOR_API_TOKEN", "xor_right")
+    wrong = shared_session("localhost", 3000, "xor_wrong", False)
+    right = shared_session("localhost", 3000, "*", False)
+    assert right is not wrong
+    assert shared_session("localhost", 3000, "xor_right", False) is right
+    wrong.close()
+    right.close()
+
+
 def test_a_client_of_the_same_service_shares_the_session():
     with session.open_session("localhost", 3000, api_token="xor_x", use_ssl=False) as opened:
         assert shared_session("127.0.0.1", 3000, "*", False) is opened
