@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Bounded
@@ -17,12 +17,17 @@ DATASET_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 
 MAX_ROWS = 2**40
 MAX_TEXT_BYTES = 2**20
+MAX_UNIQUE = 64
+"""Of a dataset: unique column sets, and columns of one."""
 
 
 class Strict(BaseModel):
     """Base of every document that crosses a border: immutable, no coercion, no unknown fields."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+UniqueColumns = Annotated[tuple[str, ...], Bounded(max_length=MAX_UNIQUE)]
 
 
 class ColumnEntry(Strict):
@@ -55,7 +60,7 @@ class DatasetEntry(Strict):
     player: str = Bounded(pattern=NAME)
     columns: tuple[ColumnEntry, ...] = Bounded(min_length=1, max_length=4096)
     rows: int = Bounded(ge=0, le=MAX_ROWS)
-    unique: tuple[tuple[str, ...], ...] = ()
+    unique: tuple[UniqueColumns, ...] = Bounded(default=(), max_length=MAX_UNIQUE)
 
     def model_post_init(self, _context: object) -> None:
         known = {column.name for column in self.columns}

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from xor.errors import PlanError, UsageError
 from xor.model.dataset import NAME, DatasetEntry
 from xor.model.types import DataType, Kind
-from xor.plan.place import check_sizes
+from xor.plan.limits import MAX_DATASETS, check_columns, check_sizes, check_step
 from xor.plan.placed import Opened, PlacedPlan, Placement, Plaintext, Sealed
 from xor.plan.predicates import (
     And,
@@ -43,7 +43,7 @@ from xor.signing import canonical, parse_canonical
 
 PAYLOAD_TYPE = "application/vnd.xor.plan.v1+json"
 VERSION = 1
-MAX_BYTES = 4 * 2**20
+MAX_BYTES = 2 * 2**20
 _HEX_32 = re.compile(r"[0-9a-f]{64}")
 _FIELDS = {
     "version", "network", "agreement", "analyst", "recipients", "policies", "datasets", "nodes",
@@ -92,20 +92,23 @@ def decode_plan(payload: bytes) -> PlacedPlan:
     try:
         if not isinstance(body, dict) or body.get("version") != VERSION:
             raise _malformed("its version is not supported", code="plan.version")
-        if set(body) != _FIELDS or len(body["nodes"]) > MAX_NODES:
+        if set(body) != _FIELDS:
             raise _malformed("fields are missing or unknown")
-        return _decode_body(body)
+        if len(body["nodes"]) > MAX_NODES or len(body["datasets"]) > MAX_DATASETS:
+            raise _malformed("it has too many steps or datasets", code="plan.too-large")
+        return _decode_body(body, payload)
     except (KeyError, TypeError, ValueError, IndexError, ArithmeticError, ValidationError) as error:
         if isinstance(error, UsageError):
             raise
         raise _malformed("a field has the wrong form") from None
 
 
-def _decode_body(body: Mapping[str, Any]) -> PlacedPlan:
+def _decode_body(body: Mapping[str, Any], payload: bytes) -> PlacedPlan:
     datasets = {each["name"]: DatasetEntry.model_validate(_tuples(each)) for each in body["datasets"]}
     nodes: list[Relation] = []
     placements: list[Placement] = []
     used: set[int] = set()
+    columns = 0
     for each in body["nodes"]:
 
         def take(index: Any) -> Relation:
@@ -115,6 +118,8 @@ def _decode_body(body: Mapping[str, Any]) -> PlacedPlan:
             return nodes[index]
 
         nodes.append(_decode_node(each, take, datasets))
+        columns += check_step(nodes[-1])
+        check_columns(columns)
         placements.append(_decode_placement(each["placement"]))
     for field in ("agreement", "nonce"):
         if not _HEX_32.fullmatch(body[field]):
@@ -135,7 +140,7 @@ def _decode_body(body: Mapping[str, Any]) -> PlacedPlan:
         not_after=int(body["not_after"]),
         nonce=body["nonce"],
     )
-    if encode_plan(plan) != canonical(body):
+    if encode_plan(plan) != payload:
         raise _malformed("it says more than a plan says, or says it otherwise")
     check_sizes(plan)
     return plan

@@ -84,8 +84,8 @@ def _comparisons(plan: PlacedPlan, index: int) -> dict[tuple[str, str], set[tupl
     node = plan.nodes[index]
     left_player, right_player = _players(plan, index)
     found: dict[tuple[str, str], set[tuple[str, ColumnRef]]] = defaultdict(set)
-    for left, right in compared_fields(node):
-        for one, other in product(left.origins, right.origins):
+    for left, right in {(left.origins, right.origins) for left, right in compared_fields(node)}:
+        for one, other in product(left, right):
             if isinstance(node, Filter) and one.dataset == other.dataset:
                 continue  # a condition on one dataset, not a join of two
             found[one.dataset, right_player].add((one.column, other))

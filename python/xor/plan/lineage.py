@@ -90,10 +90,11 @@ def _told(
 
 def _join_readings(scans: Mapping[int, Scan], classes: "_Classes") -> None:
     """Takes a column of a dataset for the same in all its readings: a row may be joined with itself."""
-    first = {scan.dataset.name: index for index, scan in reversed(scans.items())}
+    first: dict[str, int] = {}
     for index, scan in scans.items():
+        other = first.setdefault(scan.dataset.name, index)
         for name in scan.schema.names:
-            classes.join((first[scan.dataset.name], name), (index, name))
+            classes.join((other, name), (index, name))
 
 
 def _has_matched(relation: Relation, dataset: str) -> bool:

@@ -8,19 +8,11 @@ every machine before it runs.
 from collections.abc import Mapping, Sequence
 
 from xor.errors import PlanError
-from xor.plan.placed import Opened, Part, PlacedPlan, Placement, Plaintext, Sealed, opener_of
+from xor.plan.limits import check_sizes
+from xor.plan.placed import Opened, PlacedPlan, Placement, Plaintext, Sealed, opener_of
 from xor.plan.predicates import Predicate, conjuncts
-from xor.plan.relations import Concat, Filter, Join, JoinKind, Project, Relation, Scan, padded, post_order
+from xor.plan.relations import Concat, Filter, Join, JoinKind, Project, Relation, Scan, post_order
 from xor.plan.rules import optimise
-
-MAX_BOUND = 2**24
-"""Rows of a table that is sealed, padded; more needs the streaming back end."""
-MAX_JOINED = {"dh": 2**21}
-"""Rows of a side of a sealed join, padded, by OPRF: what its back end in the core runs."""
-MAX_KEYS = 16
-MAX_COLUMNS = 1024
-MAX_RECIPIENTS = 64
-MAX_NAME_BYTES = 1024
 
 
 def place(
@@ -66,47 +58,6 @@ def place(
     )
     check_sizes(plan)
     return plan
-
-
-def check_sizes(plan: PlacedPlan) -> None:
-    """Checks what is sealed against the limits of the core.
-
-    Raises:
-        PlanError: more rows, columns, keys or recipients than one sealed step takes.
-    """
-    if len(plan.recipients) > MAX_RECIPIENTS:
-        raise PlanError(f"a result goes to at most {MAX_RECIPIENTS} recipients", code="plan.too-large")
-    if not plan.root.schema.names:
-        raise PlanError("the result has no column", code="plan.unsupported", hint="select at least one.")
-    for part in plan.parts:
-        _check_part(part, MAX_JOINED[plan.oprf] if isinstance(part.placement, Sealed) else MAX_BOUND)
-
-
-def _check_part(part: Part, limit: int) -> None:
-    for side, player in enumerate(part.players):
-        source = part.source(side)
-        if padded(source.rows) > limit:
-            raise PlanError(
-                f"up to {source.rows:,} rows of {_names(source)} at '{player}' would be sealed; "
-                f"at most {limit:,} can be",
-                code="plan.too-large",
-                hint="if a key appears at most once in a table, its owner declares it as `unique`: the bound "
-                "of a join is then the other table's, not the product; or the owners declare fewer `rows`.",
-            )
-    names = part.relation.schema.names
-    keys = len(part.relation.keys) if isinstance(part.relation, Join) else 0
-    if len(names) > MAX_COLUMNS or keys > MAX_KEYS:
-        raise PlanError(
-            f"a sealed table has at most {MAX_COLUMNS} columns, a join at most {MAX_KEYS} pairs of keys",
-            code="plan.too-large",
-            hint="select fewer columns.",
-        )
-    if any(not 0 < len(name.encode()) <= MAX_NAME_BYTES for name in names):
-        raise PlanError(
-            f"a column name is empty or longer than {MAX_NAME_BYTES} bytes",
-            code="plan.unsupported",
-            hint="rename the column.",
-        )
 
 
 def _placements(root: Relation) -> tuple[Placement, ...]:
@@ -190,7 +141,3 @@ def _reads_both(condition: Predicate, source: Relation) -> bool:
     return isinstance(source, Join) and not any(
         condition.columns <= set(each.schema.names) for each in source.inputs
     )
-
-
-def _names(relation: Relation) -> str:
-    return ", ".join(entry.name for entry in relation.datasets)

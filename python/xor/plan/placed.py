@@ -5,12 +5,14 @@ Its canonical bytes are what the analyst signs and every machine judges.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 from xor.errors import PlanError
 from xor.model.dataset import DatasetEntry
+from xor.model.types import ColumnRef
 from xor.plan.relations import Concat, Join, JoinKind, Project, Relation, Scan, padded, post_order
 
 
@@ -114,6 +116,15 @@ class PlacedPlan:
             for index in sorted(roots)
             if not isinstance(self.placements[index], Opened)
         )
+
+    @cached_property
+    def outputs_of(self) -> Mapping[ColumnRef, tuple[str, ...]]:
+        """By column of a dataset: the columns of the result that its values are in."""
+        found: dict[ColumnRef, list[str]] = {}
+        for each in self.root.schema:
+            for origin in each.origins:
+                found.setdefault(origin, []).append(each.name)
+        return {origin: tuple(names) for origin, names in found.items()}
 
     def parts_of(self, player: str) -> tuple[Part, ...]:
         return tuple(part for part in self.parts if player in part.players)

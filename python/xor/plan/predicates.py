@@ -24,6 +24,9 @@ from xor.model.types import (
     decimal,
 )
 
+MAX_VALUES = 10_000
+"""Of one isin: they stand in the plan, which everybody reads and judges."""
+
 Value = bool | int | float | Decimal | str | dt.date | dt.datetime
 
 
@@ -87,8 +90,22 @@ class IsNull(Predicate):
 
 @dataclass(frozen=True, slots=True)
 class IsIn(Predicate):
+    """Whether a column has one of the values.
+
+    Raises:
+        SchemaError: there are more than MAX_VALUES.
+    """
+
     operand: Column
     values: tuple[Literal, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.values) > MAX_VALUES:
+            raise SchemaError(
+                f"isin takes at most {MAX_VALUES:,} values, not {len(self.values):,}",
+                code="schema.too-many-values",
+                hint="join with a registered table of the values instead.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,9 +293,7 @@ def literal(value: Value, like: DataType | None = None) -> Literal:
         case str():
             return Literal(value, TEXT)
         case dt.datetime():
-            if value.tzinfo is None:
-                return Literal(value, TIMESTAMP)
-            return Literal(value.astimezone(dt.UTC), DataType(Kind.TIMESTAMP, zone="UTC"))
+            return _timestamp_literal(value)
         case dt.date():
             return Literal(value, DATE)
     raise SchemaError(
@@ -286,6 +301,18 @@ def literal(value: Value, like: DataType | None = None) -> Literal:
         code="schema.type-mismatch",
         hint="use bool, int, Decimal, float, str, date or datetime; is_null() finds NULL.",
     )
+
+
+def _timestamp_literal(value: dt.datetime) -> Literal:
+    if value.tzinfo is None:
+        return Literal(value, TIMESTAMP)
+    if not _is_a_moment(value):
+        raise SchemaError(
+            "an aware time of the year 1 or 9999 has no moment in some zone",
+            code="schema.type-mismatch",
+            hint="use a later or an earlier one; is_null() finds what has no time.",
+        )
+    return Literal(value.astimezone(dt.UTC), DataType(Kind.TIMESTAMP, zone="UTC"))
 
 
 def _decimal_literal(value: Decimal) -> Literal:
@@ -298,6 +325,11 @@ def _decimal_literal(value: Decimal) -> Literal:
 
 def _whole_digits(each: DataType) -> int:
     return 19 if each.kind is Kind.INT64 else each.precision - each.scale
+
+
+def _is_a_moment(value: dt.datetime) -> bool:
+    """Whether an aware time is one of the years 1 to 9999 in every zone: it is converted and compared."""
+    return value.tzinfo is None or 1 < value.year < 9999
 
 
 def _fits(value: Value, type: DataType) -> bool:
@@ -317,7 +349,7 @@ def _fits(value: Value, type: DataType) -> bool:
                 and len(digits) + exponent <= type.precision - type.scale
             )
         case Kind.TIMESTAMP, dt.datetime():
-            return (value.tzinfo is None) == (type.zone is None)
+            return (value.tzinfo is None) == (type.zone is None) and _is_a_moment(value)
         case Kind.DATE, dt.date():
             return not isinstance(value, dt.datetime)
         case _:

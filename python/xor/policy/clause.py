@@ -19,6 +19,8 @@ from xor.policy.grant import Grant
 from xor.policy.tree import Node, Text, refusal
 
 DAY_S = 86_400
+MAX_LISTED = 12
+"""Names that a refusal lists; who reads it can look up the others."""
 Entries = tuple[tuple[Text, Node], ...]
 """The places of a policy that one clause owns: (name as written, what stands there)."""
 
@@ -187,4 +189,12 @@ def unknown(what: str, name: Text, known: Iterable[str]) -> UsageError:
 def quoted(names: Iterable[str]) -> str:
     """`column 'a'` or `columns 'a', 'b'`, sorted."""
     all_of = sorted(names)
-    return f"column{'s' * (len(all_of) != 1)} {', '.join(repr(each) for each in all_of)}"
+    return f"column{'s' * (len(all_of) != 1)} {listed(map(repr, all_of))}"
+
+
+def listed(texts: Iterable[str]) -> str:
+    """`a, b`; of many only the first: `a, b and 93 more`. `none` if there are none."""
+    all_of = list(texts)
+    if len(all_of) <= MAX_LISTED:
+        return ", ".join(all_of) or "none"
+    return f"{', '.join(all_of[:MAX_LISTED])} and {len(all_of) - MAX_LISTED} more"

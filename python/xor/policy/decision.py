@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from xor.errors import PolicyDenied
 from xor.model.disclosure import Disclosure
@@ -16,6 +16,8 @@ MAX_VIOLATIONS = 100
 MAX_HINT = 2000
 MAX_GRANT = 4000
 """Characters; a longer grant is no small one, and is left to `Decision.grants`."""
+MAX_TEXT = 500
+"""Characters of one violation in a refusal."""
 
 
 class Approved(NamedTuple):
@@ -106,22 +108,31 @@ class Decision:
         """The refusal as an error that helps: who refuses which plan where, why, and what would allow it."""
         places = {each.where for each in self.violations}
         place = next(iter(places)) if len(places) == 1 else ""
-        texts = list(dict.fromkeys(f"{each.reason}." if place else str(each) for each in self.violations))
+        said = (_cut(f"{each.reason}." if place else str(each)) for each in self.violations)
+        texts = list(dict.fromkeys(said))
         if len(texts) > MAX_VIOLATIONS:
             texts[MAX_VIOLATIONS:] = [f"… and {len(texts) - MAX_VIOLATIONS} more."]
         owners = sorted({each.owner for each in self.violations if each.owner})
         who = f"{words(owners)} refuse{'s' * (len(owners) == 1)}" if owners else "the network refuses"
-        grant = self.grant
         codes = {each.code for each in self.violations}
         return PolicyDenied(
             f"{who} plan {self.plan[:4]}…{f' at {place}' if place else ''}.",
             code=codes.pop() if len(codes) == 1 else DENIED,
             violations=texts,
-            grant=grant if grant and len(grant) <= MAX_GRANT else None,
+            grant=self._small_grant(),
             hint=self._hint(),
             job_id=self.plan,
             player=player,
         )
+
+    def _small_grant(self) -> str | None:
+        """The grant, unless it is too long to be read with a refusal; then it is not even written."""
+        if len(self.violations) > MAX_VIOLATIONS:
+            return None
+        if sum(_characters(each.grant) for each in self.violations) > MAX_VIOLATIONS * MAX_GRANT:
+            return None
+        grant = self.grant
+        return grant if grant and len(grant) <= MAX_GRANT else None
 
     def _hint(self) -> str | None:
         """What the analyst can do without asking an owner."""
@@ -131,3 +142,14 @@ class Decision:
             names = ", ".join(repr(name) for name in drop)
             remedies.append(f"drop the column{'s' * (len(drop) != 1)}:  frame.drop({names})")
         return "; and ".join(remedies)[:MAX_HINT] or None
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 2]} …"
+
+
+def _characters(grant: Any) -> int:
+    """About how long the texts in a grant are."""
+    if isinstance(grant, Mapping):
+        return sum(len(key) + _characters(value) for key, value in grant.items())
+    return sum(map(_characters, grant)) if isinstance(grant, list) else len(str(grant))

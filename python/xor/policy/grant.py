@@ -50,7 +50,7 @@ def _merged(old: Any, new: Any) -> Any:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         return merge(old, new)
     if isinstance(old, list) and isinstance(new, list):
-        return [*old, *(each for each in new if each not in old)]
+        return list(dict.fromkeys((*old, *new)))
     return new
 
 

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from xor.errors import UsageError
+from xor.errors import PlanError, UsageError
 from xor.model.agreement import Agreement
 from xor.model.dataset import DatasetEntry
 from xor.model.disclosure import Disclosure, Subject
 from xor.plan.codec import encode_plan, plan_hash
 from xor.plan.disclosures import disclosures
+from xor.plan.limits import check_sizes
 from xor.plan.placed import PlacedPlan
-from xor.policy.clause import Clause, Context, Outcome, Verdict
+from xor.policy.clause import DAY_S, Clause, Context, Outcome, Verdict
 from xor.policy.decision import Approved, Decision, Violation
 from xor.policy.parse import Clauses, ParsedPolicy
+
+MAX_VALIDITY_S = 7 * DAY_S
+"""Of a plan: after that no machine works for it any more, whatever its peers do. Clients ask for a day."""
 
 
 def judge(
@@ -41,6 +45,10 @@ def judge(
     `decision.guesses` durably.
     """
     identity = plan_hash(encode_plan(plan))
+    try:
+        check_sizes(plan)
+    except PlanError as error:
+        return Decision(identity, (Violation(error.message, code=error.code, remedy=error.hint),))
     concerned = tuple(entry for entry in plan.datasets if player in (None, entry.player))
     violations = [*_about_plan(plan, agreement, now), *_about_documents(plan, concerned, policies)]
     if violations:
@@ -92,17 +100,48 @@ def _about_plan(plan: PlacedPlan, agreement: Agreement, now: int) -> Iterator[Vi
             yield Violation(
                 f"network '{agreement.network}' has no {role} '{name}'", code=f"plan.unknown-{role}"
             )
+    if plan.not_after - plan.not_before > MAX_VALIDITY_S:
+        yield Violation(
+            f"the plan would be valid for more than {MAX_VALIDITY_S // DAY_S} days",
+            code="plan.too-long",
+            remedy="place it again, with an earlier end",
+        )
+    yield from _about_premises(plan, agreement)
     if not plan.recipients:
         yield Violation("the plan names nobody to whom its result goes", code="plan.no-recipient")
+
+
+def _about_premises(plan: PlacedPlan, agreement: Agreement) -> Iterator[Violation]:
+    """Datasets that are said to be on the premises of somebody who does not own them, here or elsewhere.
+
+    Policies allow joins with a partner's dataset by its name: only its owner, or a clean room that it chose,
+    may say what is in it.
+    """
+    owners = {each.name: each.owner for each in agreement.players}
+    for entry in plan.datasets:
+        if owners.get(entry.player) not in (None, entry.owner):
+            yield Violation(
+                f"rows of '{entry.name}' of {entry.owner} would be in the clear on the premises of "
+                f"{owners[entry.player]}",
+                code="plan.foreign-premises",
+                dataset=entry.name,
+                owner=entry.owner,
+            )
 
 
 def _about_documents(
     plan: PlacedPlan, concerned: Iterable[DatasetEntry], policies: Mapping[str, ParsedPolicy]
 ) -> Iterator[Violation]:
-    """Whether the plan was made for the entries and policies that are in force."""
+    """Whether the plan was made for the entries and policies that are in force.
+
+    What is registered here under a name is that dataset, also where the plan says that it is elsewhere.
+    """
     versions = dict(plan.policies)
-    for entry in concerned:
+    names = {entry.name for entry in concerned}
+    for entry in plan.datasets:
         parsed = policies.get(entry.name)
+        if parsed is None and entry.name not in names:
+            continue
         if parsed is None:
             yield Violation(
                 f"no policy is in force for '{entry.name}' at {entry.player}, so nothing is allowed",
@@ -119,7 +158,7 @@ def _about_documents(
                 owner=parsed.entry.owner,
                 remedy="build the frame again: the owner may have changed its entry",
             )
-        elif versions.get(entry.name) != (version := parsed.policy.policy_version):
+        elif entry.name in names and versions.get(entry.name) != (version := parsed.policy.policy_version):
             yield Violation(
                 f"the plan was made for version {versions.get(entry.name, 'none')} of the policy of "
                 f"'{entry.name}'; version {version} is in force",

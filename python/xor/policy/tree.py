@@ -172,9 +172,11 @@ def texts_of(node: Node, what: str, example: str) -> tuple[Text, ...]:
     if items is None or not all(isinstance(each, Text) and each.value for each in items):
         raise refusal(f"'{what}' must be a list of texts", node.line, hint=f"for example: {example}")
     texts = tuple(each for each in items if isinstance(each, Text))
-    for index, each in enumerate(texts):
-        if each.value in {earlier.value for earlier in texts[:index]}:
+    seen: set[str] = set()
+    for each in texts:
+        if each.value in seen:
             raise refusal(f"'{what}' names '{each.value}' twice", each.line, code="policy.duplicate")
+        seen.add(each.value)
     return texts
 
 

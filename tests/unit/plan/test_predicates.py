@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from xor.errors import SchemaError
-from xor.model.types import BOOL, DATE, FLOAT64, INT64, TEXT, TIMESTAMP, DataType, decimal
+from xor.model.types import BOOL, DATE, FLOAT64, INT64, TEXT, TIMESTAMP, DataType, Kind, decimal
 from xor.plan.predicates import (
+    MAX_VALUES,
     And,
     Column,
     Compare,
@@ -72,6 +73,25 @@ def test_a_constant_takes_the_type_of_its_column(
     value: Any, like: DataType | None, expected: Literal
 ) -> None:
     assert literal(value, like) == expected
+
+
+def test_aware_times_at_the_ends_of_the_calendar_are_refused() -> None:
+    """They have no moment in UTC: 9999-12-31 in a zone west of it is one of the year 10000."""
+    west, east = (dt.timezone(dt.timedelta(hours=hours)) for hours in (-14, 14))
+    kind = DataType(Kind.TIMESTAMP, zone="UTC")
+    for ends in (dt.datetime(1, 1, 1, tzinfo=east), dt.datetime(9999, 12, 31, 23, tzinfo=west)):
+        for make in (lambda ends=ends: literal(ends), lambda ends=ends: Literal(ends, kind)):
+            with pytest.raises(SchemaError) as caught:
+                make()
+            assert caught.value.code == "schema.type-mismatch"
+    assert literal(dt.datetime(9999, 12, 31)).type == TIMESTAMP
+
+
+def test_the_values_of_an_isin_are_bounded() -> None:
+    IsIn(Column("n"), (literal(1),) * MAX_VALUES)
+    with pytest.raises(SchemaError) as caught:
+        IsIn(Column("n"), (literal(1),) * (MAX_VALUES + 1))
+    assert caught.value.code == "schema.too-many-values"
 
 
 def test_a_small_integer_compares_with_a_decimal_of_many_digits() -> None:

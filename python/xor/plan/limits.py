@@ -1,0 +1,105 @@
+"""How large a plan may be, so that whoever signs one cannot exhaust those who only read and judge it.
+
+What costs the judge more than the bytes of a plan: keys times the datasets that flow into them, and
+recipients times the datasets of each part.
+"""
+
+from collections.abc import Iterator
+
+from xor.errors import PlanError
+from xor.plan.lineage import compared_fields
+from xor.plan.placed import Part, PlacedPlan, Sealed
+from xor.plan.relations import Filter, Join, Relation, padded
+
+MAX_BOUND = 2**24
+"""Rows of a table that is sealed, padded; more needs the streaming back end."""
+MAX_JOINED = {"dh": 2**21}
+"""Rows of a side of a sealed join, padded, by OPRF: what its back end in the core runs."""
+MAX_KEYS = 16
+MAX_COLUMNS = 1024
+MAX_RECIPIENTS = 64
+MAX_NAME_BYTES = 1024
+MAX_DATASETS = 64
+MAX_ALL_COLUMNS = 2**15
+"""Columns of all steps together."""
+MAX_COMPARED = 2**13
+"""Pairs of dataset columns that all joins and filters together compare."""
+MAX_TOLD = 1024
+"""Recipients times the datasets of each part: to each of them each of these is revealed."""
+
+
+def check_sizes(plan: PlacedPlan) -> None:
+    """Checks what is judged and what is sealed against the limits of judge and core.
+
+    Raises:
+        PlanError: more rows, columns, keys, datasets or recipients than one plan or one sealed step takes.
+    """
+    if len(plan.recipients) > MAX_RECIPIENTS:
+        raise PlanError(f"a result goes to at most {MAX_RECIPIENTS} recipients", code="plan.too-large")
+    if len(plan.datasets) > MAX_DATASETS:
+        raise PlanError(f"a plan reads at most {MAX_DATASETS} datasets", code="plan.too-large")
+    columns = 0
+    for node in plan.nodes:
+        columns += check_step(node)
+        check_columns(columns)
+    if not plan.root.schema.names:
+        raise PlanError("the result has no column", code="plan.unsupported", hint="select at least one.")
+    if sum(_compared(plan.nodes)) > MAX_COMPARED:
+        raise _too_large(f"it compares more than {MAX_COMPARED:,} pairs of columns of datasets")
+    if len(plan.recipients) * sum(len(part.relation.datasets) for part in plan.parts) > MAX_TOLD:
+        raise _too_large(f"its parts and recipients together are more than {MAX_TOLD:,}")
+    for part in plan.parts:
+        _check_part(part, MAX_JOINED[plan.oprf] if isinstance(part.placement, Sealed) else MAX_BOUND)
+
+
+def check_step(node: Relation) -> int:
+    """The number of columns of a step, which a decoder adds up before it makes the next one."""
+    if isinstance(node, Join) and len(node.keys) > MAX_KEYS:
+        raise PlanError(f"a join has at most {MAX_KEYS} pairs of keys", code="plan.too-large")
+    return len(node.schema)
+
+
+def check_columns(count: int) -> None:
+    if count > MAX_ALL_COLUMNS:
+        raise _too_large(f"its steps have more than {MAX_ALL_COLUMNS:,} columns in all")
+
+
+def _compared(nodes: tuple[Relation, ...]) -> Iterator[int]:
+    for node in nodes:
+        if isinstance(node, Join | Filter):
+            pairs = {(left.origins, right.origins) for left, right in compared_fields(node)}
+            yield from (len(left) * len(right) for left, right in pairs)
+
+
+def _check_part(part: Part, limit: int) -> None:
+    for side, player in enumerate(part.players):
+        source = part.source(side)
+        if padded(source.rows) > limit:
+            raise PlanError(
+                f"up to {source.rows:,} rows of {_names(source)} at '{player}' would be sealed; "
+                f"at most {limit:,} can be",
+                code="plan.too-large",
+                hint="if a key appears at most once in a table, its owner declares it as `unique`: the bound "
+                "of a join is then the other table's, not the product; or the owners declare fewer `rows`.",
+            )
+    names = part.relation.schema.names
+    if len(names) > MAX_COLUMNS:
+        raise PlanError(
+            f"a sealed table has at most {MAX_COLUMNS} columns",
+            code="plan.too-large",
+            hint="select fewer columns.",
+        )
+    if any(not 0 < len(name.encode()) <= MAX_NAME_BYTES for name in names):
+        raise PlanError(
+            f"a column name is empty or longer than {MAX_NAME_BYTES} bytes",
+            code="plan.unsupported",
+            hint="rename the column.",
+        )
+
+
+def _names(relation: Relation) -> str:
+    return ", ".join(entry.name for entry in relation.datasets)
+
+
+def _too_large(why: str) -> PlanError:
+    return PlanError(f"the plan is too large: {why}", code="plan.too-large", hint="run it in parts.")
