@@ -417,9 +417,9 @@ def test_bodies_beyond_their_limits_are_refused(running: Running, letters: Lette
     limits = [
         (http.network_jobs_path(banks.NETWORK), 9 * 2**20),
         (http.entries_path(letters.job), 600 * 1024),
-        (http.INBOX, 600 * 1024),
-        (http.ANNOUNCE, 9 * 2**20),
-        (http.progress_path(letters.job), 600 * 1024),
+        (http.INBOX, 9 * 1024),
+        (http.ANNOUNCE, 3 * 2**20),
+        (http.progress_path(letters.job), 9 * 1024),
     ]
     for path, size in limits:
         answer = running.http.post(path, content=b"x" * size, headers=bearer(banks.ANALYST))
@@ -431,6 +431,39 @@ def test_bodies_beyond_their_limits_are_refused(running: Running, letters: Lette
 
         answer = running.http.post(path, content=endless(), headers=bearer(banks.ANALYST))
         assert code_of(answer) == (413, "usage.body-too-large")
+
+
+def test_a_stranger_cannot_have_a_plan_read(running: Running) -> None:
+    """Without a token the answer comes before the body has."""
+    path = http.network_jobs_path(banks.NETWORK)
+    with socket.create_connection(("127.0.0.1", running.http.base_url.port), timeout=10) as stranger:
+        stranger.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n".encode())
+        assert b" 401 " in stranger.recv(4096).splitlines()[0]
+
+
+def test_documents_of_too_many_parts_are_refused_before_they_are_parsed(
+    running: Running, letters: Letters
+) -> None:
+    running.submit(letters)
+    payload = canonical({"network": banks.NETWORK, "player": [[]] * 33_000})
+    body = Envelope(Announce.payload_type, payload, ()).to_bytes()
+    for path in (http.entries_path(letters.job), http.ANNOUNCE):
+        assert code_of(running.http.post(path, content=body)) == (413, "usage.body-too-large")
+    headers = {http.MANIFEST_HEADER: http.manifest_header(Envelope("x", payload, ()))}
+    answer = running.http.put(http.blob_path(letters.job, 0, 0), content=b"", headers=headers)
+    assert code_of(answer) == (413, "usage.body-too-large")
+
+
+def test_a_body_that_stalls_is_cut(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xor.service.requests.BODY_S", 0.1)
+    with socket.create_connection(("127.0.0.1", running.http.base_url.port), timeout=10) as stalling:
+        stalling.sendall(
+            f"POST {http.ANNOUNCE} HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n{{".encode()
+        )
+        answer = b""
+        while received := stalling.recv(4096):
+            answer += received
+    assert b"usage.stalled" in answer
 
 
 def test_a_restart_in_the_middle_of_a_job_keeps_its_log(running: Running, letters: Letters) -> None:
@@ -461,8 +494,8 @@ def test_polls_are_answered_to_the_player_that_signs_them_and_only_once(
     for at in (NOW - 61, NOW + 61, NOW - 1):
         assert code_of(running.poll(at=at)) == (401, "auth.stale")
     assert code_of(running.poll(network="other")) == (404, "usage.unknown-network")
-    announce = signed(announcement("player-0", running.clock.now)).to_bytes()
-    assert code_of(running.http.post(http.INBOX, content=announce))[0] == 403
+    empty = announcement("player-0", running.clock.now).model_copy(update={"datasets": (), "policies": ()})
+    assert code_of(running.http.post(http.INBOX, content=signed(empty).to_bytes()))[0] == 403
 
 
 def test_a_poll_seen_before_a_restart_is_not_answered_after_it(running: Running) -> None:

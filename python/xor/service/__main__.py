@@ -27,6 +27,8 @@ MAX_HEADER_BYTES = 2**20
 GRACE_S = 5
 """How long requests under way may take once the service is told to stop."""
 
+MAX_CONNECTIONS = 800
+"""Hundreds of machines and clients that wait; few enough that of 1024 descriptors some are left for files."""
 
 KEEP_ALIVE_S = 75
 """Longer than clients keep idle connections: who closes first must not be the one who is asked."""
@@ -90,6 +92,7 @@ def serve(directory: Path, host: str, port: int, settings: Settings | None = Non
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
             timeout_keep_alive=KEEP_ALIVE_S,
+            limit_concurrency=MAX_CONNECTIONS,
             h11_max_incomplete_event_size=MAX_HEADER_BYTES,
             http="h11",
             ws="none",

@@ -22,12 +22,16 @@ from xor.model.dataset import NAME
 from xor.service.jobs import Settings
 from xor.service.problems import status_of
 from xor.service.requests import (
+    ENTRY,
+    AnnouncementEnvelope,
     Caller,
+    EntryEnvelope,
     EnvelopeModel,
-    LargeEnvelope,
+    PlanEnvelope,
     Served,
+    ShortEnvelope,
     SignatureModel,
-    SmallEnvelope,
+    bounded,
     envelope_body,
 )
 from xor.service.shell import Service
@@ -168,7 +172,7 @@ async def network_view(network: NetworkName, caller: Caller, service: Served) ->
     return _json(await service.catalogue(network, caller))
 
 
-async def submit(network: NetworkName, caller: Caller, envelope: LargeEnvelope, service: Served) -> Response:
+async def submit(network: NetworkName, caller: Caller, envelope: PlanEnvelope, service: Served) -> Response:
     """Asks for a job: the body is the plan, signed by its analyst."""
     return _job(*await service.submit(network, caller, envelope))
 
@@ -192,12 +196,12 @@ async def job_view(
     return _json(await service.view(job, caller, after, wait_s))
 
 
-async def post(job: JobId, envelope: SmallEnvelope, service: Served) -> Response:
+async def post(job: JobId, envelope: EntryEnvelope, service: Served) -> Response:
     """What a machine says about a job, or its analyst's cancel."""
     return _job(*await service.post(job, envelope))
 
 
-async def progress(job: JobId, envelope: SmallEnvelope, service: Served) -> Response:
+async def progress(job: JobId, envelope: ShortEnvelope, service: Served) -> Response:
     """How far a machine is; kept in memory only."""
     await service.progress(job, envelope)
     return Response(status_code=204)
@@ -211,7 +215,7 @@ async def upload(
     service: Served,
 ) -> Response:
     """Stores a sealed stream and logs its manifest."""
-    envelope = read_manifest_header(manifest)
+    envelope = bounded(read_manifest_header(manifest), ENTRY)
     try:
         return _job(*await service.upload(job, stream, envelope, request.stream()))
     except ClientDisconnect:
@@ -223,13 +227,13 @@ async def download(job: JobId, stream: Stream, caller: Caller, service: Served) 
     return FileResponse(await service.stream(job, stream, caller), media_type=STREAM_TYPE)
 
 
-async def announce(envelope: LargeEnvelope, service: Served) -> Response:
+async def announce(envelope: AnnouncementEnvelope, service: Served) -> Response:
     """A machine's heartbeat."""
     await service.announce(envelope)
     return Response(status_code=204)
 
 
-async def inbox(envelope: SmallEnvelope, service: Served) -> Response:
+async def inbox(envelope: ShortEnvelope, service: Served) -> Response:
     """The log entries that concern a machine; waits for some if there are none."""
     answer = await service.inbox(envelope)
     return Response(answer.to_bytes(), media_type=JSON_TYPE)

@@ -2,10 +2,10 @@
 
 import asyncio
 import fcntl
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, ParamSpec, TypeVar
 
 from xor.errors import AuthError, ResourceError, UsageError, XorError
 from xor.service import admission, core, setup
@@ -46,8 +46,14 @@ POSTED = {
 }
 """What may be posted as it is. A manifest comes with its stream, a closing from the service itself."""
 
+INLINE_BYTES = 16 * 1024
+"""Longer documents are read in a thread."""
+
 MAX_STEPS = 256
 """Progress messages kept of one job."""
+
+Arguments = ParamSpec("Arguments")
+Returned = TypeVar("Returned")
 
 
 class Service:
@@ -133,7 +139,7 @@ class Service:
         if kind is None:
             raise UsageError("a document of this type cannot be posted here", code="usage.bad-envelope")
         trust = self._trust[(await self._jobs.known(job_id)).job.plan.network]
-        document = read(trust, kind, envelope)
+        document = await _apart(envelope, read, trust, kind, envelope)
         known, is_new = await self._jobs.deliver(job_id, Arrived(document, envelope, self.now))
         return self._view(known), is_new
 
@@ -142,7 +148,7 @@ class Service:
     ) -> tuple[JobView, bool]:
         """Stores a stream, then logs its manifest. Says whether it is new."""
         job = (await self._jobs.known(job_id)).job
-        manifest = self._trust[job.plan.network].manifest(envelope)
+        manifest = await _apart(envelope, self._trust[job.plan.network].manifest, envelope)
         if (manifest.plan, manifest.node, manifest.side) != (job_id, *stream):
             raise UsageError("the manifest is about another stream", code="usage.wrong-stream")
         if core.is_repeat(job, manifest, envelope):
@@ -209,8 +215,8 @@ class Service:
 
     async def announce(self, envelope: Envelope) -> None:
         """Takes a machine's heartbeat."""
-        trust = self._trust_of(envelope)
-        said = trust.announce(envelope)
+        trust = await _apart(envelope, self._trust_of, envelope)
+        said = await _apart(envelope, trust.announce, envelope)
         self._freshness.check(said.nonce, said.at, self.now)
         async with self._announcing:
             await asyncio.to_thread(self._catalogue.announce, trust, said, self.now)
@@ -266,6 +272,15 @@ class Service:
 
     def _trust_of(self, envelope: Envelope) -> Trust:
         return self.network(_claimed_network(envelope)).trust
+
+
+async def _apart(
+    envelope: Envelope, work: Callable[Arguments, Returned], *args: Arguments.args, **kwargs: Arguments.kwargs
+) -> Returned:
+    """Reads a long document in a thread: nobody else waits for it."""
+    if len(envelope.payload) > INLINE_BYTES:
+        return await asyncio.to_thread(work, *args, **kwargs)
+    return work(*args, **kwargs)
 
 
 def _claimed_network(envelope: Envelope) -> str:

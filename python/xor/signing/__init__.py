@@ -2,7 +2,7 @@
 
 from xor.signing.canonical import canonical, parse_canonical
 from xor.signing.documents import decode, encode, open_envelope, seal_envelope
-from xor.signing.dsse import Envelope, Signature
+from xor.signing.dsse import Envelope, Signature, count_parts
 from xor.signing.keys import SigningKey, verify
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Signature",
     "SigningKey",
     "canonical",
+    "count_parts",
     "decode",
     "encode",
     "open_envelope",

@@ -16,6 +16,8 @@ from xor.signing.canonical import canonical, parse_canonical
 from xor.signing.keys import SigningKey, verify
 
 MAX_SIGNATURES = 64
+MAX_PARTS = 1000
+"""Brackets and commas in the JSON of an envelope: far more than 64 signatures need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,22 @@ class Envelope:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Envelope:
+        """Reads the canonical bytes. Anybody may have sent them, so they are counted before they are parsed.
+
+        Raises:
+            UsageError: they are no envelope.
+        """
+        if count_parts(data) > MAX_PARTS:
+            raise UsageError("a signed envelope is malformed", code="usage.bad-envelope")
         return cls.from_json(parse_canonical(data))
+
+
+def count_parts(text: bytes) -> int:
+    """At least as many values as the JSON text holds but one: what reading it costs, found without reading.
+
+    Brackets and commas inside of texts count too.
+    """
+    return text.count(b"[") + text.count(b"{") + text.count(b",")
 
 
 def pre_authentication(payload_type: str, payload: bytes) -> bytes:
