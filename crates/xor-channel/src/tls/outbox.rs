@@ -144,3 +144,40 @@ fn fail(shared: &Shared, error: io::Error) {
     queue.records.clear();
     shared.changed.notify_all();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(200);
+    /// So many waits that whoever takes each of them anew is found out.
+    const READS: usize = 40;
+
+    /// Whether all leaves in time, if the socket takes `step` bytes every tenth of a stall timeout.
+    fn flush_while_leaving(step: usize) -> Result<(), ChannelError> {
+        let shared = Arc::new(Shared::default());
+        shared.lock().pending_bytes = READS * step;
+        let outbox = Outbox {
+            shared: Arc::clone(&shared),
+        };
+        let writer = thread::spawn(move || {
+            for _ in 0..READS {
+                thread::park_timeout(SHORT / 10);
+                shared.lock().pending_bytes -= step;
+                shared.changed.notify_all();
+            }
+        });
+        let flushed = outbox.flush(SHORT);
+        assert!(writer.join().is_ok());
+        flushed
+    }
+
+    #[test]
+    fn a_peer_that_reads_a_little_now_and_then_is_stalled() {
+        assert!(matches!(
+            flush_while_leaving(1 + PROGRESS_BYTES / 20),
+            Err(ChannelError::Stalled { .. })
+        ));
+        assert!(flush_while_leaving(PROGRESS_BYTES).is_ok());
+    }
+}
