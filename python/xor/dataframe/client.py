@@ -215,6 +215,7 @@ class Client(Handle):
             not_before=now - SKEW_S,
             not_after=min(now + VALIDITY_S, known.agreement.not_after),
             nonce=nonce,
+            signatures=known.signatures,
         )
 
     def __repr__(self) -> str:

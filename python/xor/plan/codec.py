@@ -47,7 +47,7 @@ MAX_BYTES = 2 * 2**20
 _HEX_32 = re.compile(r"[0-9a-f]{64}")
 _FIELDS = {
     "version", "network", "agreement", "analyst", "recipients", "policies", "datasets", "nodes",
-    "adversary", "oprf", "not_before", "not_after", "nonce",
+    "signatures", "adversary", "oprf", "not_before", "not_after", "nonce",
 }  # fmt: skip
 
 
@@ -67,6 +67,7 @@ def encode_plan(plan: PlacedPlan) -> bytes:
             "recipients": plan.recipients,
             "policies": [[name, version] for name, version in plan.policies],
             "datasets": [entry.model_dump(mode="json") for entry in plan.datasets],
+            "signatures": [each.hex() for each in plan.signatures],
             "nodes": [
                 {**_encode_node(node, inputs), "placement": _encode_placement(placement)}
                 for node, inputs, placement in zip(plan.nodes, plan.inputs_of, plan.placements, strict=True)
@@ -139,7 +140,10 @@ def _decode_body(body: Mapping[str, Any], payload: bytes) -> PlacedPlan:
         not_before=int(body["not_before"]),
         not_after=int(body["not_after"]),
         nonce=body["nonce"],
+        signatures=tuple(bytes.fromhex(each) for each in body["signatures"]),
     )
+    if len(plan.signatures) != len(plan.datasets):
+        raise _malformed("every dataset needs one signature of its owner")
     if encode_plan(plan) != payload:
         raise _malformed("it says more than a plan says, or says it otherwise")
     check_sizes(plan)

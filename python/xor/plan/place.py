@@ -6,6 +6,7 @@ every machine before it runs.
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from xor.errors import PlanError
 from xor.plan.limits import check_sizes
@@ -26,12 +27,15 @@ def place(
     not_before: int,
     not_after: int,
     nonce: str,
+    signatures: Mapping[str, bytes] = MappingProxyType({}),
 ) -> PlacedPlan:
     """The placed plan of a relation, optimised by RULES.
 
     Args:
         policies: versions of policies by dataset; those of other datasets are ignored.
         not_before, not_after, nonce: see `PlacedPlan`.
+        signatures: of the owners on the entries of datasets, by name. Without them a plan can be explained
+            and judged, but nobody accepts it.
 
     Raises:
         PlanError: a step cannot run as asked. The code says whether it is not built yet (`plan.not-built`),
@@ -55,6 +59,7 @@ def place(
         not_before=not_before,
         not_after=not_after,
         nonce=nonce,
+        signatures=tuple(signatures.get(entry.name, b"") for entry in root.datasets),
     )
     check_sizes(plan)
     return plan

@@ -50,6 +50,8 @@ class PlacedPlan:
 
     Args:
         placements: one for each node of `post_order(root)`, in that order.
+        signatures: of the owners on the entries of `datasets`, in that order, so that no analyst invents one;
+            `Trust.plan` verifies them. Empty where the planner knew none.
         policies: for each dataset the version of the policy that the plan was made for.
         recipients: analysts to whom the result is sealed.
         not_before, not_after: validity in seconds since 1970 UTC.
@@ -68,6 +70,7 @@ class PlacedPlan:
     not_before: int
     not_after: int
     nonce: str
+    signatures: tuple[bytes, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.placements) != len(self.nodes):

@@ -20,12 +20,14 @@ class Known:
 
     Args:
         entries, policies: by the name of the dataset.
+        signatures: of the owners on the entries, which plans carry.
         online: datasets whose machine the service has heard of lately (its word, no proof).
     """
 
     trust: Trust
     entries: Mapping[str, DatasetEntry]
     policies: Mapping[str, Policy]
+    signatures: Mapping[str, bytes]
     online: frozenset[str]
 
     @property
@@ -84,13 +86,14 @@ def verify_network(view: NetworkView, network: str, profile: Profile, now: int) 
         )
     trust = Trust(agreement)
     signed = [_verify_item(item, trust) for item in view.datasets]
-    entries = {entry.name: entry for entry, _ in signed}
+    entries = {entry.name: entry for entry, _, _ in signed}
     if len(entries) != len(signed):
         raise AuthError("the service shows a dataset twice", code="auth.altered-catalogue")
     online = frozenset(
-        entry.name for (entry, _), item in zip(signed, view.datasets, strict=True) if item.is_online
+        entry.name for (entry, _, _), item in zip(signed, view.datasets, strict=True) if item.is_online
     )
-    return Known(trust, entries, {policy.dataset: policy for _, policy in signed}, online)
+    policies = {policy.dataset: policy for _, policy, _ in signed}
+    return Known(trust, entries, policies, {entry.name: each for entry, _, each in signed}, online)
 
 
 def pinned(network: str, profile: Profile) -> str:
@@ -144,14 +147,15 @@ def unknown(role: str, name: str, known: Iterable[str], where: str) -> UsageErro
     )
 
 
-def _verify_item(item: CatalogueItem, trust: Trust) -> tuple[DatasetEntry, Policy]:
-    entry = trust.entry(_envelope(item.entry))
+def _verify_item(item: CatalogueItem, trust: Trust) -> tuple[DatasetEntry, Policy, bytes]:
+    envelope = _envelope(item.entry)
+    entry = trust.entry(envelope)
     policy = trust.policy(_envelope(item.policy))
     if (policy.dataset, policy.owner) != (entry.name, entry.owner):
         raise AuthError(
             f"the policy shown for dataset '{entry.name}' is not its owner's", code="auth.altered-catalogue"
         )
-    return entry, policy
+    return entry, policy, trust.entry_signature(envelope)
 
 
 def _envelope(text: str) -> Envelope:

@@ -19,7 +19,7 @@ from xor.plan.relations import Concat, Join, JoinKind, Project, Relation, Scan
 from xor.policy.document import Policy
 from xor.policy.parse import ParsedPolicy, in_force
 from xor.policy.permissive import permissive
-from xor.signing import SigningKey
+from xor.signing import SigningKey, seal_envelope
 from xor.wire.trust import agreement_hash
 
 NETWORK = "two-parties"
@@ -120,7 +120,13 @@ def placed(relation: Relation, *recipients: str, version: int = 1) -> PlacedPlan
         not_before=NOW - 1800,
         not_after=NOW + 1800,
         nonce="7" * 64,
+        signatures={each.name: entry_signature(each) for each in relation.datasets},
     )
+
+
+def entry_signature(entry: DatasetEntry) -> bytes:
+    """What the owner signs when it registers the dataset."""
+    return seal_envelope(entry, unsafe_key(entry.owner)).signatures[0].signature
 
 
 def scan(dataset: str, **changes: object) -> Scan:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -21,6 +22,7 @@ from xor.plan.codec import decode_plan, plan_hash
 from xor.plan.placed import PlacedPlan
 from xor.policy.document import Policy
 from xor.signing import Envelope, decode, encode, parse_canonical
+from xor.signing.dsse import Signature
 from xor.wire.messages import (
     Announce,
     Approval,
@@ -102,7 +104,11 @@ class Trust:
         return self._signed(Policy, envelope, "owner", self._owners)
 
     def plan(self, envelope: Envelope) -> tuple[PlacedPlan, str]:
-        """A plan, signed by its analyst under this very agreement, and its hash."""
+        """A plan, signed by its analyst under this very agreement, and its hash.
+
+        Each dataset in it carries its owner's signature: an analyst cannot invent one, nor move it to a
+        player of its choice. Which of two signed entries is the newer one, only its own machine knows.
+        """
         payload = self._verified(PLAN_TYPE, envelope, "analyst", self._analysts)
         plan = decode_plan(payload)
         if plan.agreement != self.hash:
@@ -111,7 +117,30 @@ class Trust:
                 code="auth.other-agreement",
                 hint="place it again.",
             )
+        for entry, signature in zip(plan.datasets, plan.signatures, strict=True):
+            self._verify_entry(entry, signature)
         return plan, plan_hash(payload)
+
+    def entry_signature(self, envelope: Envelope) -> bytes:
+        """The owner's signature on a catalogue entry, as plans carry it.
+
+        Raises:
+            AuthError: the owner signed it otherwise than entries are written here.
+        """
+        entry = self.entry(envelope)
+        for each in envelope.signatures:
+            with suppress(AuthError):
+                self._verify_entry(entry, each.signature)
+                return each.signature
+        raise AuthError(f"the entry of '{entry.name}' is not signed as it is read", code="auth.bad-signature")
+
+    def _verify_entry(self, entry: DatasetEntry, signature: bytes) -> None:
+        if entry.player not in self._players or entry.owner not in self._owners:
+            raise AuthError(
+                f"no player '{entry.player}' or owner '{entry.owner}' in this network", code="auth.stranger"
+            )
+        envelope = Envelope(DatasetEntry.payload_type, encode(entry), (Signature("", signature),))
+        envelope.payload_signed_by(DatasetEntry.payload_type, self._owners[entry.owner])
 
     def approval(self, envelope: Envelope) -> Approval:
         return self._signed(Approval, envelope, "player", self._players)

@@ -207,6 +207,10 @@ class Bench:
             not_before=int(time.time()) - 5,
             not_after=int(time.time()) + valid_s,
             nonce=secrets.token_hex(32),
+            signatures={
+                name: sign_entry(entry, self.owners[entry.owner]).signatures[0].signature
+                for name, entry in self.entries.items()
+            },
         )
 
     def signed_plan(self, plan: PlacedPlan) -> Envelope:

@@ -168,6 +168,7 @@ def _deep(body: Body, steps: int) -> Body:
         **body,
         "nodes": [scan, *projects],
         "datasets": body["datasets"][:1],
+        "signatures": body["signatures"][:1],
         "policies": [["accounts_b", 1]],
     }
 

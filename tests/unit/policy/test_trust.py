@@ -1,5 +1,7 @@
 """An envelope becomes a document only under the signature of the member who is responsible for it."""
 
+from dataclasses import replace
+
 import pytest
 
 from xor.errors import AuthError, UsageError
@@ -7,7 +9,16 @@ from xor.owner import countersign, sign_agreement, sign_entry, sign_policy
 from xor.plan.codec import PAYLOAD_TYPE, encode_plan, plan_hash
 from xor.policy.document import Policy
 from xor.signing import Envelope, SigningKey, encode, seal_envelope
-from xor.testing.three_banks import ENTRIES, NETWORK, OWNERS, agreement, one_direction, placed, unsafe_key
+from xor.testing.three_banks import (
+    ENTRIES,
+    NETWORK,
+    OWNERS,
+    agreement,
+    one_direction,
+    placed,
+    scan,
+    unsafe_key,
+)
 from xor.wire.messages import (
     Approval,
     Cancel,
@@ -121,6 +132,40 @@ def test_a_plan_is_opened_with_its_hash(trust):
 def test_a_plan_is_signed_by_the_analyst_that_it_names(trust, signer):
     with pytest.raises(AuthError):
         trust.plan(signed_plan(unsafe_key(signer)))
+
+
+@pytest.mark.parametrize(
+    "invented",
+    [
+        {"player": "player-1"},
+        {"owner": "bank-c"},
+        {"rows": 5},
+        {"unique": (("account",), ("zip",))},
+    ],
+)
+def test_every_dataset_of_a_plan_is_signed_by_its_owner(trust, invented):
+    """Policies of others speak of it by its name: an analyst must not say what and where it is."""
+    genuine = placed(scan("accounts_b"))
+    forged = replace(placed(scan("accounts_b", **invented)), signatures=genuine.signatures)
+    for plan in (forged, replace(forged, signatures=(b"",))):
+        with pytest.raises(AuthError) as caught:
+            trust.plan(Envelope(PAYLOAD_TYPE, encode_plan(plan), ()).signed_by(unsafe_key("fraud-desk")))
+        assert caught.value.code == "auth.bad-signature"
+
+
+def test_signatures_of_datasets_are_not_exchanged(trust):
+    plan = placed(one_direction())
+    turned = replace(plan, signatures=(*plan.signatures[1:], plan.signatures[0]))
+    with pytest.raises(AuthError):
+        trust.plan(Envelope(PAYLOAD_TYPE, encode_plan(turned), ()).signed_by(unsafe_key("fraud-desk")))
+
+
+def test_an_entrys_signature_is_found_among_others(trust):
+    entry = ENTRIES["accounts_b"]
+    envelope = seal_envelope(entry, STRANGER, unsafe_key("bank-b"))
+    assert trust.entry_signature(envelope) == envelope.signatures[1].signature
+    with pytest.raises(AuthError):
+        trust.entry_signature(seal_envelope(entry, STRANGER))
 
 
 def test_a_plan_of_an_unknown_analyst_is_refused(trust):

@@ -53,6 +53,7 @@ def plan() -> PlacedPlan:
         not_before=NOW - 60,
         not_after=NOW + 3600,
         nonce="7" * 64,
+        signatures={name: three_banks.entry_signature(entry) for name, entry in ENTRIES.items()},
     )
 
 

@@ -149,6 +149,10 @@ class Simulation:
             not_before=EPOCH - 60,
             not_after=EPOCH + 2000 + number,
             nonce=self.world.random.randbytes(32).hex(),
+            signatures={
+                name: owner.sign_entry(entry, self.keys[entry.owner]).signatures[0].signature
+                for name, entry in self.entries.items()
+            },
         )
         envelope = Envelope(PAYLOAD_TYPE, encode_plan(plan), ()).signed_by(self.keys["analyst"])
         return SimulatedRun(self.world, self.service, self.trust, envelope)
