@@ -308,7 +308,7 @@ def _timestamp_literal(value: dt.datetime) -> Literal:
         return Literal(value, TIMESTAMP)
     if not _is_a_moment(value):
         raise SchemaError(
-            "an aware time of the year 1 or 9999 has no moment in some zone",
+            "an aware time is, in UTC, not one of the years 1 to 9999",
             code="schema.type-mismatch",
             hint="use a later or an earlier one; is_null() finds what has no time.",
         )
@@ -328,8 +328,11 @@ def _whole_digits(each: DataType) -> int:
 
 
 def _is_a_moment(value: dt.datetime) -> bool:
-    """Whether an aware time is one of the years 1 to 9999 in every zone: it is converted and compared."""
-    return value.tzinfo is None or 1 < value.year < 9999
+    """Whether an aware time is, in UTC, one of the years 1 to 9999: it is converted and compared there."""
+    try:
+        return value.tzinfo is None or bool(value.astimezone(dt.UTC))
+    except OverflowError:
+        return False
 
 
 def _fits(value: Value, type: DataType) -> bool:
