@@ -14,6 +14,7 @@ pub mod aes;
 pub mod block;
 pub mod gf128;
 pub mod hash;
+pub mod many;
 pub mod prefix;
 pub mod prg;
 pub mod transpose;

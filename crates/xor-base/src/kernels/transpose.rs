@@ -138,9 +138,9 @@ mod tests {
         let (mut fast, mut portably) = (from, from);
         tile(&mut fast);
         portable(&mut portably);
-        for r in 0..128 {
-            for c in 0..128 {
-                assert_eq!(bit(fast[c], r), bit(from[r], c));
+        for (r, row) in from.iter().enumerate() {
+            for (c, column) in fast.iter().enumerate() {
+                assert_eq!(bit(*column, r), bit(*row, c));
             }
         }
         assert_eq!(fast, portably);

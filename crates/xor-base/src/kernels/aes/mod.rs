@@ -28,7 +28,7 @@ enum Schedule {
     #[cfg(target_arch = "x86_64")]
     AesNi(RoundKeys),
     /// Wiped by its crate.
-    Portable(::aes::Aes128),
+    Portable(Box<::aes::Aes128>),
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -56,7 +56,7 @@ impl Aes128 {
         let mut bytes = key.to_bytes();
         let cipher = ::aes::Aes128::new(&bytes.into());
         bytes.zeroize();
-        Self(Schedule::Portable(cipher))
+        Self(Schedule::Portable(Box::new(cipher)))
     }
 
     /// `blocks[i] = AES(blocks[i])`.

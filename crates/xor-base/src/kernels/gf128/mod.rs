@@ -3,6 +3,9 @@
 //! Polynomial basis modulo x^128 + x^7 + x^2 + x + 1: bit `i` of a block is the coefficient of x^i.
 //! Addition is exclusive-or. No path branches on an element or indexes by it.
 
+// The one index is a documented part of a caller's contract.
+#![allow(clippy::indexing_slicing)]
+
 pub mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -82,20 +85,37 @@ pub fn inner_product(a: &[Block], b: &[Block]) -> Block {
     portable::inner_product(a, b)
 }
 
-/// `acc[i] += k · c[0] + k² · c[1] + …` with `k = points[i]`, an element of degree below 64.
+/// `acc[i] += k · c[0] + k² · c[1] + …`: a polynomial without constant term at `k = points[i]`, an element of
+/// degree below 64. Polynomial `g` has `coefficients[g · degree..][..degree]`, and `groups[i]` chooses `g`.
 ///
 /// # Panics
-/// If the lengths differ.
-pub fn add_polynomial(acc: &mut [Block], points: &[u64], coefficients: &[Block]) {
+/// If the lengths differ, or a group has no coefficients.
+///
+/// # Security
+/// Time and memory accesses depend on `groups`, and on nothing else.
+pub fn add_polynomials(
+    acc: &mut [Block],
+    points: &[u64],
+    groups: &[u16],
+    coefficients: &[Block],
+    degree: usize,
+) {
     assert_eq!(acc.len(), points.len());
+    assert_eq!(acc.len(), groups.len());
     #[cfg(target_arch = "x86_64")]
     {
         if has_wide_clmul() {
             // SAFETY: the instructions were just detected.
-            return unsafe { x86::wide_add_polynomial(acc, points, coefficients) };
+            return unsafe { x86::wide_add_polynomials(acc, points, groups, coefficients, degree) };
         }
     }
-    portable::add_polynomial(acc, points, coefficients, mul);
+    portable::add_polynomials(acc, points, groups, coefficients, degree, mul);
+}
+
+/// The coefficients of one group.
+fn group(coefficients: &[Block], group: u16, degree: usize) -> &[Block] {
+    let start = usize::from(group) * degree;
+    &coefficients[start..start + degree]
 }
 
 /// `x, x², …`.

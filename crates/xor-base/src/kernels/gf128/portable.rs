@@ -32,17 +32,19 @@ pub fn inner_product(a: &[Block], b: &[Block]) -> Block {
     a.iter().zip(b).fold(Block::ZERO, |sum, (a, b)| sum ^ mul(*a, *b))
 }
 
-/// As [`super::add_polynomial`], with the product of one's choice.
-pub fn add_polynomial(
+/// As [`super::add_polynomials`], with the product of one's choice.
+pub fn add_polynomials(
     acc: &mut [Block],
     points: &[u64],
+    groups: &[u16],
     coefficients: &[Block],
+    degree: usize,
     mul: impl Fn(Block, Block) -> Block,
 ) {
-    for (acc, point) in acc.iter_mut().zip(points) {
+    for ((acc, point), group) in acc.iter_mut().zip(points).zip(groups) {
         let point = Block(u128::from(*point));
         let mut sum = Block::ZERO;
-        for coefficient in coefficients.iter().rev() {
+        for coefficient in super::group(coefficients, *group, degree).iter().rev() {
             sum = mul(sum ^ *coefficient, point);
         }
         *acc ^= sum;

@@ -80,10 +80,12 @@ fn paths() -> Vec<Path> {
     ];
     #[cfg(target_arch = "x86_64")]
     if has_clmul() {
-        // SAFETY: just detected.
         paths.push(Path {
+            // SAFETY: this path is taken only where the instruction was detected.
             slices: |acc, a, b| unsafe { x86::mul_add_slices(acc, a, b) },
+            // SAFETY: this path is taken only where the instruction was detected.
             pairs: |acc, a, b| unsafe { x86::mul_add_pairs(acc, a, b) },
+            // SAFETY: this path is taken only where the instruction was detected.
             inner: |a, b| unsafe { x86::inner_product(a, b) },
         });
     }
@@ -127,7 +129,7 @@ fn slices_agree_with_the_definition_at_every_length_and_alignment() {
 
 #[test]
 fn polynomials_are_sums_of_powers() {
-    let coefficients = Prg::new(Block(5)).blocks(4);
+    let coefficients = Prg::new(Block(5)).blocks(12);
     let acc = Prg::new(Block(6)).blocks(20);
     let mut points: Vec<u64> = Prg::new(Block(7))
         .blocks(18)
@@ -135,18 +137,27 @@ fn polynomials_are_sums_of_powers() {
         .map(|b| b.halves().0)
         .collect();
     points.extend([0, u64::MAX]);
+    let groups: Vec<u16> = (0..20).map(|i| i * i % 3).collect();
     for degree in 0..=4 {
         for length in 0..20 {
-            let coefficients = &coefficients[..degree];
+            let (points, groups) = (&points[20 - length..], &groups[20 - length..]);
             let mut sums = acc[..length].to_vec();
-            add_polynomial(&mut sums, &points[20 - length..], coefficients);
+            add_polynomials(&mut sums, points, groups, &coefficients, degree);
             let mut portably = acc[..length].to_vec();
-            portable::add_polynomial(&mut portably, &points[20 - length..], coefficients, portable::mul);
+            portable::add_polynomials(
+                &mut portably,
+                points,
+                groups,
+                &coefficients,
+                degree,
+                portable::mul,
+            );
             assert_eq!(sums, portably);
             for i in 0..length {
                 let mut power = vec![Block::ZERO; degree];
-                powers(Block(u128::from(points[20 - length + i])), &mut power);
-                assert_eq!(sums[i], acc[i] ^ inner_product(&power, coefficients));
+                powers(Block(u128::from(points[i])), &mut power);
+                let own = group(&coefficients, groups[i], degree);
+                assert_eq!(sums[i], acc[i] ^ inner_product(&power, own));
             }
         }
     }

@@ -1,9 +1,12 @@
 //! PCLMULQDQ, and its form on two products at once.
 
+// The one index is a documented part of a caller's contract.
+#![allow(clippy::indexing_slicing)]
+
 use std::arch::x86_64::{
     __m128i, __m256i, _mm_clmulepi64_si128, _mm_set_epi64x, _mm_slli_si128, _mm_srli_si128, _mm_xor_si128,
     _mm256_castsi256_si128, _mm256_clmulepi64_epi128, _mm256_extracti128_si256, _mm256_set_epi64x,
-    _mm256_setzero_si256, _mm256_slli_si256, _mm256_srli_si256, _mm256_xor_si256,
+    _mm256_set_m128i, _mm256_setzero_si256, _mm256_slli_si256, _mm256_srli_si256, _mm256_xor_si256,
 };
 
 use crate::kernels::Block;
@@ -184,19 +187,56 @@ fn fold_lanes(wide: __m256i) -> __m128i {
 }
 
 #[target_feature(enable = "vpclmulqdq,pclmulqdq,avx2")]
-pub(super) fn wide_add_polynomial(acc: &mut [Block], points: &[u64], coefficients: &[Block]) {
+pub(super) fn wide_add_polynomials(
+    acc: &mut [Block],
+    points: &[u64],
+    groups: &[u16],
+    coefficients: &[Block],
+    degree: usize,
+) {
+    // The degrees that occur are unrolled.
+    match degree {
+        2 => wide_add_unrolled::<2>(acc, points, groups, coefficients),
+        3 => wide_add_unrolled::<3>(acc, points, groups, coefficients),
+        4 => wide_add_unrolled::<4>(acc, points, groups, coefficients),
+        _ => super::portable::add_polynomials(acc, points, groups, coefficients, degree, super::mul),
+    }
+}
+
+#[inline]
+#[target_feature(enable = "vpclmulqdq,pclmulqdq,avx2")]
+fn wide_add_unrolled<const DEGREE: usize>(
+    acc: &mut [Block],
+    points: &[u64],
+    groups: &[u16],
+    coefficients: &[Block],
+) {
+    let (coefficients, _) = coefficients.as_chunks::<DEGREE>();
     let (acc, acc_tail) = acc.as_chunks_mut::<2>();
     let (points, points_tail) = points.as_chunks::<2>();
-    for (acc, points) in acc.iter_mut().zip(points) {
-        let [first, second] = points.map(u64::cast_signed);
-        let point = _mm256_set_epi64x(0, second, 0, first);
+    let (groups, groups_tail) = groups.as_chunks::<2>();
+    for ((acc, [low, high]), [first, second]) in acc.iter_mut().zip(points).zip(groups) {
+        let point = _mm256_set_epi64x(0, high.cast_signed(), 0, low.cast_signed());
+        let (first, second) = (
+            &coefficients[usize::from(*first)],
+            &coefficients[usize::from(*second)],
+        );
         let mut sum = _mm256_setzero_si256();
-        for coefficient in coefficients.iter().rev() {
-            sum = wide_mul_short(_mm256_xor_si256(sum, broadcast(coefficient)), point);
+        for (first, second) in first.iter().zip(second).rev() {
+            let both = _mm256_set_m128i(load1(second), load1(first));
+            sum = wide_mul_short(_mm256_xor_si256(sum, both), point);
         }
         store2(acc, _mm256_xor_si256(load2(acc), sum));
     }
-    super::portable::add_polynomial(acc_tail, points_tail, coefficients, super::mul);
+    let coefficients = coefficients.as_flattened();
+    super::portable::add_polynomials(
+        acc_tail,
+        points_tail,
+        groups_tail,
+        coefficients,
+        DEGREE,
+        super::mul,
+    );
 }
 
 /// A product by an element of degree below 64: three quarters of the instructions and half the latency.
