@@ -8,18 +8,18 @@ use super::constants::{
 use super::error::OkvsError;
 use super::real::{exp2, log2};
 
-/// Public sizes of one table.
+/// Public sizes of one table. Made from a bound alone, so slots and rows of a bin have 16-bit numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Keys that may be encoded.
-    pub bound: usize,
-    pub bins: usize,
+    pub(super) bound: usize,
+    pub(super) bins: usize,
     /// Keys that fit one bin.
-    pub capacity: usize,
+    pub(super) capacity: usize,
     /// Sparse slots of one bin.
-    pub slots: usize,
+    pub(super) slots: usize,
     /// Dense columns of one bin, behind its slots.
-    pub dense: usize,
+    pub(super) dense: usize,
 }
 
 impl Shape {
