@@ -11,54 +11,60 @@ use xor_correlation::{Counts, Seat};
 
 /// 2^20 keys in tables 1.31 times as long.
 const SLOTS: usize = 1_373_000;
+const ATTEMPTS: usize = 4;
 
-fn run(tree_depth: usize, slots: usize, attempts: usize) -> Vec<(Duration, u64)> {
-    let (mut left, mut right) = pair();
-    let of = |seat| LpnVole::new(b"bench", seat, tree_depth).unwrap();
-    let (mut one, mut other) = (of(Seat::Zero), of(Seat::One));
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            for _ in 0..attempts {
-                other
-                    .exchange(
-                        Counts {
-                            receive: 0,
-                            send: slots,
-                        },
-                        &mut right,
-                    )
-                    .unwrap();
+/// What one attempt took a player: on the clock, and of this thread's processor time, which other work on
+/// the machine does not count into.
+#[derive(Clone, Copy, Debug, Default)]
+struct Took {
+    clock: Duration,
+    processor: Duration,
+}
+
+fn processor() -> Duration {
+    // Linux: nanoseconds on a processor, nanoseconds waiting for one, slices.
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let spent = stat.split_whitespace().next().and_then(|word| word.parse().ok());
+    Duration::from_nanos(spent.unwrap_or(0))
+}
+
+fn attempts(mut vole: LpnVole, counts: Counts, mut channel: impl Channel) -> Vec<Took> {
+    (0..ATTEMPTS)
+        .map(|_| {
+            let (clock, before) = (Instant::now(), processor());
+            vole.exchange(counts, &mut channel).unwrap();
+            Took {
+                clock: clock.elapsed(),
+                processor: processor().saturating_sub(before),
             }
-        });
-        (0..attempts)
-            .map(|_| {
-                let before = left.meter();
-                let start = Instant::now();
-                one.exchange(
-                    Counts {
-                        receive: slots,
-                        send: 0,
-                    },
-                    &mut left,
-                )
-                .unwrap();
-                let after = left.meter();
-                let bytes =
-                    after.sent_bytes + after.received_bytes - before.sent_bytes - before.received_bytes;
-                (start.elapsed(), bytes)
-            })
-            .collect()
-    })
+        })
+        .collect()
 }
 
 fn main() {
     for tree_depth in [4, 8] {
         for slots in [1, SLOTS] {
-            for (attempt, (time, bytes)) in run(tree_depth, slots, 5).into_iter().enumerate() {
+            let (left, right) = pair();
+            let of = |seat| LpnVole::new(b"bench", seat, tree_depth).unwrap();
+            let counts = Counts {
+                receive: slots,
+                send: 0,
+            };
+            let (receiver, sender) = thread::scope(|scope| {
+                let sender = scope.spawn(|| attempts(of(Seat::One), counts.mirrored(), right));
+                (attempts(of(Seat::Zero), counts, left), sender.join().unwrap())
+            });
+            println!("k = {tree_depth}, {slots} slots");
+            for (attempt, (receiver, sender)) in receiver.iter().zip(&sender).enumerate() {
+                let ns = |time: Duration| time.as_nanos() as f64 / slots as f64;
                 println!(
-                    "k {tree_depth}, {slots} slots, attempt {attempt}: {:.1} ms, {:.1} ns per slot, {bytes} bytes",
-                    time.as_secs_f64() * 1e3,
-                    time.as_secs_f64() * 1e9 / slots as f64,
+                    "  attempt {attempt}: {:?} on the clock, {:.1} ns per slot; receiver {:?}, {:.1}; sender {:?}, {:.1}",
+                    receiver.clock,
+                    ns(receiver.clock),
+                    receiver.processor,
+                    ns(receiver.processor),
+                    sender.processor,
+                    ns(sender.processor),
                 );
             }
         }

@@ -41,8 +41,8 @@ impl Receiver {
     /// 8192 bytes against 32; 256 multiplications of a point and 128 maps to the group.
     ///
     /// # Source
-    /// Masny, Rindal, "Endemic Oblivious Transfer", CCS 2019 (eprint 2019/706), figure 8 with the
-    /// Diffie-Hellman key agreement of section 5; ristretto255: RFC 9496.
+    /// Masny, Rindal, "Endemic Oblivious Transfer", CCS 2019 (eprint 2019/706), the random-oracle
+    /// construction from Diffie-Hellman key agreement; ristretto255: RFC 9496.
     pub fn new(domain: Domain) -> Result<Self, CorrelationError> {
         let choices = Block::from_bytes(random::array()?);
         let mut exponents = Zeroizing::new(Vec::with_capacity(BASE_OTS));

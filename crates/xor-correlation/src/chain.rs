@@ -66,8 +66,7 @@ impl Sender {
             let made = match secret {
                 None => Zeroizing::new(dual::compress(&domain, &mut v, DUAL_OUTPUTS)),
                 Some(secret) => {
-                    let outputs = v.iter_mut().map(|v| move |product: Block| *v ^= product);
-                    primal::add_products(&mut domain.expand("matrix", &[]), secret, outputs);
+                    primal::add_products(&mut domain.expand("matrix", &[]), secret, &mut v);
                     v
                 }
             };
@@ -140,13 +139,7 @@ impl Receiver {
             let made = match secret {
                 None => Zeroizing::new(dual::compress(&domain, &mut shares, DUAL_OUTPUTS)),
                 Some(secret) => {
-                    let outputs = shares.iter_mut().map(|pair| {
-                        move |product: Pair| {
-                            pair.a ^= product.a;
-                            pair.c ^= product.c;
-                        }
-                    });
-                    primal::add_products(&mut domain.expand("matrix", &[]), secret, outputs);
+                    primal::add_products(&mut domain.expand("matrix", &[]), secret, &mut shares);
                     shares
                 }
             };

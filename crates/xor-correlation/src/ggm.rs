@@ -16,8 +16,7 @@ use crate::domain::Domain;
 /// instances share it.
 ///
 /// # Source
-/// Goldreich, Goldwasser, Micali 1986; puncturable with OTs: Boyle et al., CCS 2019 (eprint 2019/1159),
-/// figure 6; fixed-key doubling: Guo, Katz, Wang, Yu, S&P 2020.
+/// Goldreich, Goldwasser, Micali 1986; puncturable with OTs: Boyle et al., CCS 2019 (eprint 2019/1159); fixed-key doubling: Guo, Katz, Wang, Yu, S&P 2020.
 pub struct Ggm {
     children: [Aes128; 2],
 }

@@ -26,7 +26,7 @@ pub fn correction_bytes(noise: Noise) -> usize {
 /// `ots.keys`: at least trees · depth; `base`: [trees]; `v`: [trees · 2^depth].
 ///
 /// # Source
-/// Weng, Yang, Katz, Wang, "Wolverine", S&P 2021 (eprint 2020/925), figure 7; regular noise and punctured
+/// Weng, Yang, Katz, Wang, "Wolverine", S&P 2021 (eprint 2020/925), single-point VOLE; regular noise and punctured
 /// trees: Boyle et al., CCS 2019 (eprint 2019/1159).
 pub fn plant(
     domain: &Domain,

@@ -17,7 +17,7 @@ pub struct OtReceived {
     pub keys: Zeroizing<Vec<Block>>,
 }
 
-/// Correlated OTs, sender: `macs[i] + delta · u_i` is what the receiver holds for its choice u_i.
+/// Correlated OTs, sender: `keys[i] + u_i · delta` is what the receiver holds for its choice u_i.
 pub struct CotSent {
     pub delta: Block,
     pub keys: Zeroizing<Vec<Block>>,

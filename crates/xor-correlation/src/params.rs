@@ -21,7 +21,7 @@ pub const MAX_SLOTS: usize = 1 << 25;
 /// 2^k/k · 128 bits of AES. Every k is equally secure: it is cost, chosen by bandwidth.
 ///
 /// # Source
-/// Roy, "SoftSpokenOT", Crypto 2022 (eprint 2022/192), table 1 and section 6.
+/// Roy, "SoftSpokenOT", Crypto 2022 (eprint 2022/192).
 pub const MIN_TREE_DEPTH: usize = 2;
 pub const MAX_TREE_DEPTH: usize = 8;
 
@@ -59,8 +59,9 @@ impl Noise {
 ///
 /// # Source
 /// Raghuraman, Rindal, Tanguy, "Expand-Convolute Codes for Pseudorandom Correlation Generators from LPN",
-/// Crypto 2023 (eprint 2023/882): expander weight 7, window 24, convolved twice, relative distance
-/// 0.15, hence at least 248 noisy positions. Those 248 are for binary noise, whose linear tests have a
+/// Crypto 2023 (eprint 2023/882). Expander weight 7, window 24, convolved twice, relative distance 0.15 and
+/// so 248 noisy positions are what the libOTe and CryProt projects took for it in 2023; libOTe has since
+/// assumed 0.25, which we do not. Those 248 are for binary noise, whose linear tests have a
 /// bias of (1 - 2 · 0.15)^t. Our noise takes values in GF(2^128), where it is (1 - 0.15)^t: 546.
 pub const DUAL_NOISE: Noise = Noise { trees: 560, depth: 8 };
 pub const DUAL_OUTPUTS: usize = DUAL_NOISE.length() / 2;

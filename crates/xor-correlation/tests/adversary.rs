@@ -82,13 +82,10 @@ fn lost_repeated_and_reordered_frames_end_in_an_error() {
         for at in 0..frames {
             for fault in [Fault::Repeat, Fault::Swap, Fault::Drop, Fault::Stall] {
                 let (received, sent) = facing(by_sender, at, fault.clone());
-                // Nobody reads a second copy of the last frame.
+                // Nobody reads a second copy of the last frame; who sends it may find the channel closed.
                 let harmless = matches!(fault, Fault::Repeat) && at + 1 == frames;
-                assert_eq!(
-                    received.is_ok() && sent.is_ok(),
-                    harmless,
-                    "frame {at}, {fault:?}"
-                );
+                let reader_is_fine = if by_sender { received.is_ok() } else { sent.is_ok() };
+                assert_eq!(reader_is_fine, harmless, "frame {at}, {fault:?}");
             }
         }
     }

@@ -94,8 +94,8 @@ impl Receiver {
     /// [`extension_bytes`] in one message; 2^k · 128/k bits of AES for each COT at both players.
     ///
     /// # Source
-    /// Roy, "SoftSpokenOT", Crypto 2022 (eprint 2022/192), figures 7 and 8 with the repetition code, and a
-    /// challenge from a hash of the message.
+    /// Roy, "SoftSpokenOT", Crypto 2022 (eprint 2022/192), with the repetition code and a challenge from a
+    /// hash of the message.
     pub fn extend(&mut self, count: usize) -> Result<(CotReceived, Vec<u8>), CorrelationError> {
         self.extend_with(count, |_| ())
     }
@@ -242,8 +242,8 @@ fn transposed(rows: &[Block], words: usize) -> Zeroizing<Vec<Block>> {
 /// Σ x^i · blocks[i] in GF(2^128): 128 COTs of bits make one VOLE.
 ///
 /// # Source
-/// The packing of subfield VOLE in Baum, Braun, Munch-Hansen, Scholl, eprint 2021/750, section 3; it is
-/// Gilboa's product (Crypto 1999) with a random factor, which nobody need send.
+/// Gilboa's product (Crypto 1999) with a random factor, which nobody need send; the emp-ot project packs its
+/// base VOLEs in the same way.
 #[must_use]
 pub fn pack(blocks: &[Block]) -> Block {
     let x = Block(2);

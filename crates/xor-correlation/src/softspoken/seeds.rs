@@ -47,7 +47,7 @@ impl Seeds {
     /// Plants whole trees.
     ///
     /// # Source
-    /// SoftSpokenOT, figures 13 and 14 (punctured functions and their check).
+    /// SoftSpokenOT, the punctured function and its check.
     pub fn plant(domain: &Domain, depth: usize, ots: &OtSent) -> Result<(Self, Vec<u8>), CorrelationError> {
         check_depth(depth)?;
         let mut message = Vec::with_capacity(setup_bytes(depth));
