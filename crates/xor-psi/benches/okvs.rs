@@ -8,7 +8,7 @@ use xor_base::kernels::Block;
 use xor_base::kernels::prg::Prg;
 use xor_psi::okvs::{Free, Rows, Shape};
 
-const RUNS: usize = 15;
+const RUNS: usize = 25;
 
 fn main() {
     let log = std::env::args()
@@ -29,49 +29,55 @@ fn measure(count: usize) {
         "{count} keys, {shape:?}, {:.4} slots per key",
         shape.table_len() as f64 / count as f64
     );
-    let mut best = [f64::INFINITY; 4];
+    let mut times = [const { Vec::new() }; 4];
     for run in 0..RUNS {
         let seed = Block(run as u128);
-        let mut times = [0.0; 4];
-        let rows = timed(&mut times[0], || Rows::place(shape, seed, &keys).expect("rows"));
-        timed(&mut times[1], || {
+        let [place, encode, decode, random] = &mut times;
+        let rows = timed(place, || Rows::place(shape, seed, &keys).expect("rows"));
+        timed(encode, || {
             rows.encode_into(&values, Free::Zero, &mut table)
                 .expect("a table")
         });
-        timed(&mut times[2], || rows.decode(&table, &mut out).expect("values"));
+        timed(decode, || rows.decode(&table, &mut out).expect("values"));
         assert!(out == values);
         let secret = Free::Random(Block(3));
-        timed(&mut times[3], || {
+        timed(random, || {
             rows.encode_into(&values, secret, &mut table).expect("a table")
         });
-        for (best, time) in best.iter_mut().zip(times) {
-            *best = best.min(time / count as f64 * 1e9);
-        }
     }
-    let [place, encode, decode, random] = best;
-    println!("place {place:6.2} ns/key");
-    println!(
-        "encode {encode:6.2} ns/key placed, {:6.2} from keys",
-        encode + place
-    );
-    println!("encode {random:6.2} ns/key placed, with random free slots");
-    println!(
-        "decode {decode:6.2} ns/key placed, {:6.2} from keys",
-        decode + place
-    );
+    println!("ns/key                  fastest     mean on the processor");
+    for (name, times) in ["place", "encode", "decode", "encode, random slots"]
+        .into_iter()
+        .zip(times)
+    {
+        let each = |of: fn(&Time) -> f64| times.iter().map(move |time| of(time) / count as f64 * 1e9);
+        let fastest = each(|time| time.elapsed).fold(f64::INFINITY, f64::min);
+        let mean = each(|time| time.on_processor).sum::<f64>() / RUNS as f64;
+        println!("{name:22} {fastest:8.2} {mean:8.2}");
+    }
 }
 
-fn timed<T>(seconds: &mut f64, work: impl FnOnce() -> T) -> T {
-    let start = (Instant::now(), on_processor());
+/// Seconds of one run. What the system says of the time on the processor comes in ticks of milliseconds: only
+/// its mean means anything. On a busy machine it is the one that repeats.
+struct Time {
+    elapsed: f64,
+    on_processor: f64,
+}
+
+fn timed<T>(times: &mut Vec<Time>, work: impl FnOnce() -> T) -> T {
+    let (start, before) = (Instant::now(), on_processor());
     let result = work();
-    *seconds = match (start.1, on_processor()) {
-        (Some(start), Some(end)) => end - start,
-        _ => start.0.elapsed().as_secs_f64(),
-    };
+    let elapsed = start.elapsed().as_secs_f64();
+    times.push(Time {
+        elapsed,
+        on_processor: before
+            .zip(on_processor())
+            .map_or(elapsed, |(before, after)| after - before),
+    });
     result
 }
 
-/// Seconds this thread has run, where the system tells: a busy machine then disturbs less.
+/// Seconds this thread has run, where the system tells.
 fn on_processor() -> Option<f64> {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     let nanoseconds: f64 = stat.split_whitespace().next()?.parse().ok()?;
