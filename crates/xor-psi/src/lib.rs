@@ -12,6 +12,7 @@
 )]
 
 mod errors;
+pub mod okvs;
 pub mod oprf;
 pub mod sealed;
 
