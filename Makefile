@@ -18,7 +18,7 @@ help: ## list the targets
 prerequisites:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "missing: Python 3.11 or newer ($(PYTHON)); set PYTHON=..."; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "missing: Python's venv module (Debian: python3-venv)"; exit 1; }
-	@command -v cargo >/dev/null || { echo "missing: a Rust toolchain (cargo), 1.88 or newer"; exit 1; }
+	@command -v cargo >/dev/null || { echo "missing: a Rust toolchain (cargo), 1.89 or newer"; exit 1; }
 	@command -v cc >/dev/null || { echo "missing: a C compiler (cc)"; exit 1; }
 
 $(STAMP): requirements/dev.txt | prerequisites
