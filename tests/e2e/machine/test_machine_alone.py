@@ -231,10 +231,13 @@ def test_a_service_elsewhere_is_refused_by_name_while_there_is_no_tls(url, code)
 
 
 def test_two_machines_do_not_run_in_one_directory(alone):
-    alone.start_machine("player-1")
+    first = alone.start_machine("player-1")
     second = alone.start_machine("player-1", until="cannot run")
     assert second.process.wait(timeout=10) == 1
     assert "usage.directory-in-use" in second.text
+    # The fixture knows one machine of a name, and by now that is the second.
+    first.process.terminate()
+    first.process.wait(timeout=10)
 
 
 def test_a_worker_that_runs_too_long_is_killed_and_its_job_fails(alone):
