@@ -7,6 +7,7 @@ use curve25519_dalek::scalar::Scalar;
 use curve25519_dalek::traits::IsIdentity;
 use xor_base::kernels::Block;
 use xor_base::random;
+use xor_base::wiped::Wiped;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::domain::Domain;
@@ -100,7 +101,7 @@ impl Receiver {
         }
         Ok(OtReceived {
             choices: vec![self.choices],
-            keys: Zeroizing::new(keys),
+            keys: Wiped::new(keys),
         })
     }
 }
@@ -136,7 +137,7 @@ pub fn answer(domain: &Domain, request: &[u8]) -> Result<(Vec<u8>, OtSent), Corr
     Ok((
         reply.to_vec(),
         OtSent {
-            keys: Zeroizing::new(sent),
+            keys: Wiped::new(sent),
         },
     ))
 }

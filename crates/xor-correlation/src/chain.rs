@@ -4,8 +4,8 @@ use xor_base::kernels::gf128::mul;
 use xor_base::kernels::sparse::Pair;
 use xor_base::kernels::{Block, prg::Prg};
 use xor_base::random;
+use xor_base::wiped::{Wiped, wipe};
 use xor_channel::Channel;
-use zeroize::{Zeroize, Zeroizing};
 
 use crate::domain::Domain;
 use crate::error::CorrelationError;
@@ -22,7 +22,7 @@ use crate::vole::VoleReceived;
 
 const WORD: usize = 128;
 
-type Shares<S> = Zeroizing<Vec<S>>;
+type Shares<S> = Wiped<S>;
 
 /// What the sender keeps for step 6.
 pub struct SenderCheck {
@@ -40,8 +40,8 @@ pub fn correct(
 ) -> Result<(Shares<Block>, SenderCheck), CorrelationError> {
     let (packed, mut rest) = cots.keys.split_at(DUAL_BASE * WORD);
     let mut base: Shares<Block> = pack_all(packed);
-    let mut sums: Shares<Block> = Zeroizing::default();
-    let mut slots: Shares<Block> = Zeroizing::new(vec![Block::ZERO; plan.room()]);
+    let mut sums = Wiped::zeros(1 + plan.primal.len());
+    let mut slots: Shares<Block> = Wiped::zeros(plan.room());
     let mut made_before = 0;
     for (step, noise) in plan.steps().enumerate() {
         let (keys, behind) = rest.split_at(path_words(noise) * WORD);
@@ -50,9 +50,9 @@ pub fn correct(
         let ots = ots_sent(&domain, cots.delta, keys);
         let (secret, noise_base, mask) = parts(&base, step, noise)?;
         let mut roots = Prg::new(Block::from_bytes(random::array()?));
-        let mut dual_noise = Zeroizing::new(vec![Block::ZERO; if step == 0 { noise.length() } else { 0 }]);
+        let mut dual_noise = Wiped::zeros(if step == 0 { noise.length() } else { 0 });
         let v = match secret {
-            None => dual_noise.as_mut_slice(),
+            None => &mut dual_noise,
             Some(_) => made(&mut slots, made_before, noise)?,
         };
         let message = noise::plant(&domain, noise, &mut roots, &ots, noise_base, v);
@@ -60,15 +60,15 @@ pub fn correct(
         let weights = Weights::new(&domain, noise, &message);
         match secret {
             None => {
-                sums.push(weights.sum(v) ^ mask);
-                base = Zeroizing::new(dual::compress(&domain, v, DUAL_OUTPUTS));
+                set(&mut sums, step, weights.sum(v) ^ mask);
+                base = Wiped::new(dual::compress(&domain, v, DUAL_OUTPUTS));
                 if plan.primal.is_empty() {
                     slots = std::mem::take(&mut base);
                 }
             }
             Some(secret) => {
                 let matrix = Matrix::new(domain.block("matrix", &[]));
-                sums.push(weights.sum_and_stretch(matrix, secret, v) ^ mask);
+                set(&mut sums, step, weights.sum_and_stretch(matrix, secret, v) ^ mask);
                 made_before += noise.length();
                 if step < plan.primal.len() {
                     made_before -= KEPT;
@@ -77,7 +77,7 @@ pub fn correct(
             }
         }
     }
-    forget_rest(&mut slots, plan.slots);
+    slots.truncate(plan.slots);
     Ok((slots, SenderCheck { domain, sums }))
 }
 
@@ -88,7 +88,7 @@ impl SenderCheck {
         let (answers, _) = answers.as_chunks::<{ Block::BYTES }>();
         let sums = self.sums.iter().zip(answers);
         let sums = sums.map(|(sum, answer)| *sum ^ mul(delta, Block::from_bytes(*answer)));
-        let sums: Shares<Block> = Zeroizing::new(sums.collect());
+        let sums: Shares<Block> = Wiped::new(sums.collect());
         channel.send(&noise::digest(&self.domain, &sums))?;
         Ok(())
     }
@@ -111,12 +111,12 @@ pub fn respond(
     let (bits, mut bits_rest) = cots.choices.split_at(DUAL_BASE);
     let packed = pack_all(packed);
     let pairs = bits.iter().zip(packed.iter()).map(|(a, c)| Pair { a: *a, c: *c });
-    let mut base: Shares<Pair> = Zeroizing::new(pairs.collect());
-    let mut sums: Shares<Block> = Zeroizing::default();
+    let mut base: Shares<Pair> = Wiped::new(pairs.collect());
+    let mut sums = Wiped::zeros(1 + plan.primal.len());
     let mut answers = Vec::new();
     let mut slots = VoleReceived {
-        a: Zeroizing::new(vec![Block::ZERO; plan.room()]),
-        c: Zeroizing::new(vec![Block::ZERO; plan.room()]),
+        a: Wiped::zeros(plan.room()),
+        c: Wiped::zeros(plan.room()),
     };
     let mut made_before = 0;
     for (step, noise) in plan.steps().enumerate() {
@@ -133,12 +133,12 @@ pub fn respond(
         match secret {
             None => {
                 let (mut pairs, sum) = corrections.grow_pairs(&weights);
-                sums.push(sum ^ mask.c);
-                base = Zeroizing::new(dual::compress(&domain, &mut pairs, DUAL_OUTPUTS));
+                set(&mut sums, step, sum ^ mask.c);
+                base = Wiped::new(dual::compress(&domain, &mut pairs, DUAL_OUTPUTS));
                 if plan.primal.is_empty() {
                     slots = VoleReceived {
-                        a: Zeroizing::new(base.iter().map(|pair| pair.a).collect()),
-                        c: Zeroizing::new(base.iter().map(|pair| pair.c).collect()),
+                        a: Wiped::new(base.iter().map(|pair| pair.a).collect()),
+                        c: Wiped::new(base.iter().map(|pair| pair.c).collect()),
                     };
                 }
             }
@@ -146,11 +146,12 @@ pub fn respond(
                 let matrix = Matrix::new(domain.block("matrix", &[]));
                 let a = made(&mut slots.a, made_before, noise)?;
                 let c = made(&mut slots.c, made_before, noise)?;
-                sums.push(corrections.grow_and_stretch(&weights, matrix, secret, a, c) ^ mask.c);
+                let sum = corrections.grow_and_stretch(&weights, matrix, secret, a, c);
+                set(&mut sums, step, sum ^ mask.c);
                 made_before += noise.length();
                 if step < plan.primal.len() {
                     made_before -= KEPT;
-                    base = Zeroizing::new(
+                    base = Wiped::new(
                         kept(a)
                             .iter()
                             .zip(kept(c).iter())
@@ -162,8 +163,8 @@ pub fn respond(
         }
     }
     channel.send(xor_base::kernels::block::as_bytes(&answers))?;
-    forget_rest(&mut slots.a, plan.slots);
-    forget_rest(&mut slots.c, plan.slots);
+    slots.a.truncate(plan.slots);
+    slots.c.truncate(plan.slots);
     Ok((slots, ReceiverCheck { domain, sums }))
 }
 
@@ -178,15 +179,15 @@ impl ReceiverCheck {
 fn ots_sent(domain: &Domain, delta: Block, keys: &[Block]) -> OtSent {
     let cots = CotSent {
         delta,
-        keys: Zeroizing::new(keys.to_vec()),
+        keys: Wiped::new(keys.to_vec()),
     };
     cots.hashed(&domain.permutation("ot"), 0)
 }
 
 fn ots_received(domain: &Domain, choices: &[Block], macs: &[Block]) -> OtReceived {
     let cots = CotReceived {
-        choices: Zeroizing::new(choices.to_vec()),
-        macs: Zeroizing::new(macs.to_vec()),
+        choices: Wiped::new(choices.to_vec()),
+        macs: Wiped::new(macs.to_vec()),
     };
     cots.hashed(&domain.permutation("ot"), 0)
 }
@@ -226,12 +227,13 @@ fn made(slots: &mut [Block], before: usize, noise: Noise) -> Result<&mut [Block]
 /// Moves the last outputs of a step out.
 fn kept(made: &mut [Block]) -> Shares<Block> {
     let (_, kept) = made.split_at_mut(made.len().saturating_sub(KEPT));
-    let base = Zeroizing::new(kept.to_vec());
-    kept.zeroize();
+    let base = Wiped::new(kept.to_vec());
+    wipe(kept);
     base
 }
 
-fn forget_rest(slots: &mut Shares<Block>, wanted: usize) {
-    slots.iter_mut().skip(wanted).for_each(Zeroize::zeroize);
-    slots.truncate(wanted);
+fn set(sums: &mut [Block], step: usize, sum: Block) {
+    if let Some(slot) = sums.get_mut(step) {
+        *slot = sum;
+    }
 }

@@ -1,8 +1,8 @@
 //! Correlated OTs under a fresh Δ, both directions at once.
 
 use xor_base::kernels::Block;
+use xor_base::wiped::Wiped;
 use xor_channel::Channel;
-use zeroize::Zeroizing;
 
 use crate::domain::Domain;
 use crate::error::CorrelationError;
@@ -115,8 +115,8 @@ impl Cot for SoftSpokenCot {
 impl CotReceived {
     pub(crate) fn none() -> Self {
         Self {
-            choices: Zeroizing::default(),
-            macs: Zeroizing::default(),
+            choices: Wiped::default(),
+            macs: Wiped::default(),
         }
     }
 }
@@ -125,7 +125,7 @@ impl CotSent {
     pub(crate) fn none() -> Self {
         Self {
             delta: Block::ZERO,
-            keys: Zeroizing::default(),
+            keys: Wiped::default(),
         }
     }
 }

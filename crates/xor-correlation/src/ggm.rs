@@ -5,7 +5,7 @@
 
 use xor_base::kernels::block::xor_into;
 use xor_base::kernels::{Block, aes::Aes128};
-use zeroize::Zeroizing;
+use xor_base::wiped::Wiped;
 
 use crate::domain::Domain;
 
@@ -101,8 +101,8 @@ pub fn xor_all(blocks: &[Block]) -> Block {
 
 /// Room for the leaves of one tree.
 #[must_use]
-pub fn leaves(depth: usize) -> Zeroizing<Vec<Block>> {
-    Zeroizing::new(vec![Block::ZERO; 1 << depth])
+pub fn leaves(depth: usize) -> Wiped<Block> {
+    Wiped::zeros(1 << depth)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use xor_base::kernels::gf128::mul;
 use xor_base::kernels::{Block, prg::Prg};
 use xor_base::random;
+use xor_base::wiped::Wiped;
 use xor_channel::Channel;
 use zeroize::Zeroizing;
 
@@ -74,11 +75,11 @@ impl Vole for Ideal {
         let a = received.blocks(counts.receive);
         let c = a.iter().zip(&v).map(|(a, v)| mul(*a, delta) ^ *v).collect();
         Ok(Begun {
-            a: Zeroizing::new(a),
-            c: Zeroizing::new(c),
+            a: Wiped::new(a),
+            c: Wiped::new(c),
             sent: VoleSent {
                 delta: Zeroizing::new(sent.block()),
-                v: Zeroizing::new(sent.blocks(counts.send)),
+                v: Wiped::new(sent.blocks(counts.send)),
             },
             checks: None,
         })
@@ -118,12 +119,12 @@ impl Cot for Ideal {
             }
         }
         let received = CotReceived {
-            choices: Zeroizing::new(choices),
-            macs: Zeroizing::new(macs),
+            choices: Wiped::new(choices),
+            macs: Wiped::new(macs),
         };
         let sent = CotSent {
             delta: sent.block(),
-            keys: Zeroizing::new(sent.blocks(rounded(counts.send))),
+            keys: Wiped::new(sent.blocks(rounded(counts.send))),
         };
         Ok((received, sent))
     }

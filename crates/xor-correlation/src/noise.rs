@@ -8,7 +8,7 @@ use xor_base::kernels::block::as_bytes;
 use xor_base::kernels::gf128::{inner_product, mul};
 use xor_base::kernels::sparse::{Pair, TABLE, add_pair_products, add_products};
 use xor_base::kernels::{Block, prg::Prg};
-use zeroize::Zeroizing;
+use xor_base::wiped::Wiped;
 
 use crate::domain::{Digest, Domain};
 use crate::error::CorrelationError;
@@ -40,7 +40,7 @@ pub fn plant(
     v: &mut [Block],
 ) -> Vec<u8> {
     let ggm = Ggm::new(domain);
-    let roots = Zeroizing::new(roots.blocks(noise.trees));
+    let roots = Wiped::new(roots.blocks(noise.trees));
     let mut message = vec![Block::ZERO; correction_bytes(noise) / Block::BYTES];
     v.par_chunks_mut(noise.block())
         .zip(message.par_chunks_mut(2 * noise.depth + 1))
@@ -48,7 +48,7 @@ pub fn plant(
         .zip(roots.par_iter().zip(base))
         .with_min_len(TREES_PER_TASK)
         .for_each_init(
-            || Zeroizing::new(vec![[Block::ZERO; 2]; noise.depth]),
+            || Wiped::zeros(noise.depth),
             |sums, (((leaves, message), ots), (root, base))| {
                 ggm.grow(*root, leaves, sums);
                 let (pairs, last) = message.as_chunks_mut::<2>();
@@ -95,14 +95,14 @@ impl<'a> Corrections<'a> {
             ots,
             base,
             blocks: blocks.iter().map(|bytes| Block::from_bytes(*bytes)).collect(),
-            paths: Zeroizing::new(path_bits(&ots.choices, noise).collect()),
+            paths: Wiped::new(path_bits(&ots.choices, noise).collect()),
         })
     }
 
     /// Both shares of the noise vector side by side, and the weighted sum of C.
     #[must_use]
-    pub fn grow_pairs(&self, weights: &Weights) -> (Zeroizing<Vec<Pair>>, Block) {
-        let mut pairs = Zeroizing::new(vec![Pair::default(); self.noise.length()]);
+    pub fn grow_pairs(&self, weights: &Weights) -> (Wiped<Pair>, Block) {
+        let mut pairs = Wiped::new(vec![Pair::default(); self.noise.length()]);
         let sums: Vec<Block> = self
             .trees()
             .zip(pairs.par_chunks_mut(self.noise.block()))
@@ -121,7 +121,7 @@ impl<'a> Corrections<'a> {
                 },
             )
             .collect();
-        (pairs, weights.total(&Zeroizing::new(sums)))
+        (pairs, weights.total(&Wiped::new(sums)))
     }
 
     /// Grows C and A' of every block into `c` and `a`, sums C under the weights, and adds the products of the
@@ -153,12 +153,12 @@ impl<'a> Corrections<'a> {
                 },
             )
             .collect();
-        weights.total(&Zeroizing::new(sums))
+        weights.total(&Wiped::new(sums))
     }
 
     fn scratch(&self) -> Scratch {
         Scratch {
-            known: Zeroizing::new(vec![Block::ZERO; self.noise.depth]),
+            known: Wiped::zeros(self.noise.depth),
             leaves: crate::ggm::leaves(self.noise.depth),
         }
     }
@@ -200,15 +200,15 @@ struct Tree<'a> {
 }
 
 struct Scratch {
-    known: Zeroizing<Vec<Block>>,
-    leaves: Zeroizing<Vec<Block>>,
+    known: Wiped<Block>,
+    leaves: Wiped<Block>,
 }
 
 /// Trees that one thread takes at a time.
 const TREES_PER_TASK: usize = 8;
 
 /// Where the noise is: one position in each block.
-pub type Paths = Zeroizing<Vec<u64>>;
+pub type Paths = Wiped<u64>;
 
 /// All ones where `index` is `path`, without telling where.
 fn is(index: usize, path: u64) -> Block {
@@ -253,7 +253,7 @@ impl Weights {
             .with_min_len(TREES_PER_TASK)
             .map(|block| self.within(block))
             .collect();
-        self.total(&Zeroizing::new(sums))
+        self.total(&Wiped::new(sums))
     }
 
     /// [`Self::sum`] of the sender's share, to which the products of the primal code are then added, block by
@@ -270,7 +270,7 @@ impl Weights {
                 sum
             })
             .collect();
-        self.total(&Zeroizing::new(sums))
+        self.total(&Wiped::new(sums))
     }
 
     /// Of one block.

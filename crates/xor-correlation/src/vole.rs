@@ -3,6 +3,7 @@
 use std::fmt;
 
 use xor_base::kernels::Block;
+use xor_base::wiped::Wiped;
 use xor_channel::Channel;
 use zeroize::Zeroizing;
 
@@ -16,22 +17,22 @@ use crate::{Counts, Seat};
 
 /// The receiver's end, [n] each: A' pseudo-random, C = A' · Δ + V.
 pub struct VoleReceived {
-    pub a: Zeroizing<Vec<Block>>,
-    pub c: Zeroizing<Vec<Block>>,
+    pub a: Wiped<Block>,
+    pub c: Wiped<Block>,
 }
 
 /// The sender's end: Δ uniform, V: [n].
 pub struct VoleSent {
     pub delta: Zeroizing<Block>,
-    pub v: Zeroizing<Vec<Block>>,
+    pub v: Wiped<Block>,
 }
 
 /// What stands between the two halves of an attempt: the receiver's A', fixed and pseudo-random to the peer, and
 /// all that waits for the checks.
 pub struct Begun {
     /// [`counts.receive`].
-    pub a: Zeroizing<Vec<Block>>,
-    pub(crate) c: Zeroizing<Vec<Block>>,
+    pub a: Wiped<Block>,
+    pub(crate) c: Wiped<Block>,
     pub(crate) sent: VoleSent,
     pub(crate) checks: Option<Checks>,
 }
@@ -242,8 +243,8 @@ fn begin(mut ends: Ends, counts: Counts, channel: &mut dyn Channel) -> Result<Be
 impl VoleReceived {
     fn none() -> Self {
         Self {
-            a: Zeroizing::default(),
-            c: Zeroizing::default(),
+            a: Wiped::default(),
+            c: Wiped::default(),
         }
     }
 }
@@ -252,7 +253,7 @@ impl VoleSent {
     fn none() -> Self {
         Self {
             delta: Zeroizing::new(Block::ZERO),
-            v: Zeroizing::default(),
+            v: Wiped::default(),
         }
     }
 }

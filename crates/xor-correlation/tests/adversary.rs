@@ -9,6 +9,7 @@ use std::time::Duration;
 use common::*;
 use xor_base::kernels::block::as_bytes;
 use xor_base::kernels::{Block, prg::Prg};
+use xor_base::wiped::Wiped;
 use xor_channel::ChannelError;
 use xor_channel::fault::{Fault, Faulty};
 use xor_channel::memory::pair_with_timeout;
@@ -143,10 +144,15 @@ fn dealt(seed: u128) -> (OtSent, OtReceived) {
         .enumerate()
         .map(|(i, keys)| keys[usize::from(bit(&choices, i))]);
     let received = OtReceived {
-        keys: chosen.collect::<Vec<_>>().into(),
+        keys: chosen.collect(),
         choices,
     };
-    (OtSent { keys: keys.into() }, received)
+    (
+        OtSent {
+            keys: Wiped::new(keys),
+        },
+        received,
+    )
 }
 
 /// Where the setup's two masked sums of OT `index` start.

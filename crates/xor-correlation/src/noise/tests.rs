@@ -1,4 +1,5 @@
 use super::*;
+use xor_base::wiped::Wiped;
 
 const NOISE: Noise = Noise { trees: 5, depth: 3 };
 
@@ -25,7 +26,7 @@ fn step(seed: u128) -> Step {
         .enumerate()
         .map(|(i, keys)| keys[(choices.0 >> i & 1) as usize]);
     let ots = OtReceived {
-        keys: Zeroizing::new(chosen.collect()),
+        keys: Wiped::new(chosen.collect()),
         choices: vec![choices],
     };
     let base_v = prg.blocks(6);
@@ -40,7 +41,7 @@ fn step(seed: u128) -> Step {
     let mask = base.pop().unwrap();
     let mut v = vec![Block::ZERO; NOISE.length()];
     let sent = OtSent {
-        keys: Zeroizing::new(keys),
+        keys: Wiped::new(keys),
     };
     let message = plant(&domain, NOISE, &mut prg, &sent, &base_v[..5], &mut v);
     Step {

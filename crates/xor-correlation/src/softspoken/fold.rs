@@ -2,7 +2,7 @@
 
 use xor_base::kernels::block::xor_into;
 use xor_base::kernels::{Block, prg::Prg};
-use zeroize::Zeroizing;
+use xor_base::wiped::Wiped;
 
 /// Blocks of each stream worked on at a time: all streams of a tree of depth 8 fit the second-level cache.
 const CHUNK: usize = 32;
@@ -12,7 +12,7 @@ const CHUNK: usize = 32;
 /// # Shapes
 /// `streams`: [2^d], `rows`: [d · words], `sum`: [words].
 pub fn tree(streams: &mut [Prg], words: usize, rows: &mut [Block], sum: &mut [Block]) {
-    let mut buffer = Zeroizing::new(vec![Block::ZERO; streams.len() * CHUNK]);
+    let mut buffer = Wiped::zeros(streams.len() * CHUNK);
     for start in (0..words).step_by(CHUNK) {
         let wide = CHUNK.min(words - start);
         for (stream, into) in streams.iter_mut().zip(buffer.chunks_mut(wide)) {

@@ -12,6 +12,7 @@ use xor_base::kernels::Block;
 use xor_base::kernels::block::{as_bytes, as_bytes_mut, xor_into};
 use xor_base::kernels::gf128::inner_product;
 use xor_base::kernels::transpose::columns_to_rows;
+use xor_base::wiped::Wiped;
 use zeroize::Zeroizing;
 
 use crate::domain::{Digest, Domain};
@@ -110,7 +111,7 @@ impl Receiver {
         let words = words(count);
         let domain = self.domain.child("extension", self.extensions);
         self.extensions += 1;
-        let mut rows = Zeroizing::new(vec![Block::ZERO; BASE_OTS * words]);
+        let mut rows = Wiped::zeros(BASE_OTS * words);
         let mut sums = self.seeds.fold(words, &mut rows);
         // The first group's sum becomes the choices; the others are corrected to it.
         let (choices, corrections) = sums.split_at_mut(words);
@@ -128,7 +129,7 @@ impl Receiver {
         let macs = transposed(&rows, words);
         let (choices, _) = choices.split_at(words - 1);
         let received = CotReceived {
-            choices: Zeroizing::new(choices.to_vec()),
+            choices: Wiped::new(choices.to_vec()),
             macs,
         };
         Ok((received, message))
@@ -169,7 +170,7 @@ impl Sender {
         self.extensions += 1;
         let (rest, claimed) = message.split_at(message.len() - DIGEST_BYTES);
         let (sent, hashed) = rest.split_at(rest.len() - Block::BYTES);
-        let mut rows = Zeroizing::new(vec![Block::ZERO; BASE_OTS * words]);
+        let mut rows = Wiped::zeros(BASE_OTS * words);
         let sums = self.seeds.fold(words, &mut rows);
         self.correct(words, &mut rows, &sums, sent);
         let challenge = Challenge::new(&domain, sent, words);
@@ -224,17 +225,17 @@ impl Challenge {
 }
 
 fn digest(domain: &Domain, hashes: Vec<Block>) -> Digest {
-    domain.digest("row hashes", &Zeroizing::new(hashes))
+    domain.digest("row hashes", &Wiped::new(hashes))
 }
 
 /// Rows without their last block, transposed: one block for each COT.
-fn transposed(rows: &[Block], words: usize) -> Zeroizing<Vec<Block>> {
+fn transposed(rows: &[Block], words: usize) -> Wiped<Block> {
     let count = words - 1;
     let mut columns = Zeroizing::new(Vec::with_capacity(BASE_OTS * count));
     for row in rows.chunks(words) {
         columns.extend(row.iter().take(count));
     }
-    let mut out = Zeroizing::new(vec![Block::ZERO; columns.len()]);
+    let mut out = Wiped::zeros(columns.len());
     columns_to_rows(&columns, &mut out);
     out
 }
@@ -245,12 +246,12 @@ fn transposed(rows: &[Block], words: usize) -> Zeroizing<Vec<Block>> {
 /// Gilboa's product (Crypto 1999) with a random factor, which nobody need send; the emp-ot project packs its
 /// base VOLEs in the same way.
 #[must_use]
-pub fn pack_all(blocks: &[Block]) -> Zeroizing<Vec<Block>> {
+pub fn pack_all(blocks: &[Block]) -> Wiped<Block> {
     let powers: Vec<Block> = (0..WORD).map(|i| Block(1 << i)).collect();
     let sums = blocks
         .chunks_exact(WORD)
         .map(|blocks| inner_product(&powers, blocks));
-    Zeroizing::new(sums.collect())
+    Wiped::new(sums.collect())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use subtle::ConstantTimeEq;
 use xor_base::kernels::block::{as_bytes, xor_into};
 use xor_base::kernels::{Block, prg::Prg};
 use xor_base::random;
-use zeroize::Zeroizing;
+use xor_base::wiped::Wiped;
 
 use super::{fold, groups};
 use crate::domain::Domain;
@@ -55,7 +55,7 @@ impl Seeds {
         for (group, (levels, ots)) in depths(depth).zip(ots.keys.chunks(depth)).enumerate() {
             let domain = domain.child("tree", group as u64);
             let mut nodes = leaves(levels);
-            let mut sums = Zeroizing::new(vec![[Block::ZERO; 2]; levels]);
+            let mut sums = Wiped::zeros(levels);
             let root = Block::from_bytes(random::array()?);
             Ggm::new(&domain).grow(root, &mut nodes, &mut sums);
             for ([zero, one], [key_zero, key_one]) in sums.iter().zip(ots) {
@@ -115,8 +115,8 @@ impl Seeds {
 
     /// The next `words` blocks of every leaf, folded: the sum of each tree, tree after tree, and in `rows`
     /// one row for each bit of a leaf's number, the sum of the leaves that have it.
-    pub fn fold(&mut self, words: usize, rows: &mut [Block]) -> Zeroizing<Vec<Block>> {
-        let mut sums = Zeroizing::new(vec![Block::ZERO; self.trees.len() * words]);
+    pub fn fold(&mut self, words: usize, rows: &mut [Block]) -> Wiped<Block> {
+        let mut sums = Wiped::zeros(self.trees.len() * words);
         let of_trees = rows.chunks_mut(self.depth * words);
         for ((tree, rows), sum) in self.trees.iter_mut().zip(of_trees).zip(sums.chunks_mut(words)) {
             fold::tree(tree, words, rows, sum);
@@ -126,14 +126,14 @@ impl Seeds {
 }
 
 /// What the choice at each level shows: the sum of the half that the path does not take.
-fn unmask(masked: &[u8], keys: &[Block], path: usize) -> Zeroizing<Vec<Block>> {
+fn unmask(masked: &[u8], keys: &[Block], path: usize) -> Wiped<Block> {
     let (pairs, _) = masked.as_chunks::<{ 2 * Block::BYTES }>();
     let known = pairs.iter().zip(keys).enumerate().map(|(level, (pair, key))| {
         let (zero, one) = halves(pair);
         let takes_upper = Block::mask(path >> level & 1 == 1);
         *key ^ one ^ (takes_upper & (zero ^ one))
     });
-    Zeroizing::new(known.collect())
+    Wiped::new(known.collect())
 }
 
 /// Both blocks of 32 bytes.
@@ -146,10 +146,10 @@ fn halves(pair: &[u8; 2 * Block::BYTES]) -> (Block, Block) {
     )
 }
 
-type Proofs = Zeroizing<Vec<[Block; PROOF]>>;
+type Proofs = Wiped<[Block; PROOF]>;
 
 fn streams(nodes: &[Block]) -> (Vec<Prg>, Proofs) {
-    let mut proofs = Zeroizing::new(vec![[Block::ZERO; PROOF]; nodes.len()]);
+    let mut proofs = Wiped::new(vec![[Block::ZERO; PROOF]; nodes.len()]);
     let streams = nodes
         .iter()
         .zip(proofs.iter_mut())

@@ -1,5 +1,6 @@
 use super::*;
 use xor_base::kernels::prg::Prg;
+use xor_base::wiped::Wiped;
 
 /// 128 random OTs from a trusted party.
 fn dealt(seed: u128) -> (OtSent, OtReceived) {
@@ -11,12 +12,12 @@ fn dealt(seed: u128) -> (OtSent, OtReceived) {
         .enumerate()
         .map(|(i, keys)| keys[(choices.0 >> i & 1) as usize]);
     let received = OtReceived {
-        keys: Zeroizing::new(chosen.collect()),
+        keys: Wiped::new(chosen.collect()),
         choices: vec![choices],
     };
     (
         OtSent {
-            keys: Zeroizing::new(keys),
+            keys: Wiped::new(keys),
         },
         received,
     )
@@ -99,7 +100,7 @@ fn a_row_is_the_sum_of_the_leaves_that_have_its_bit() {
 fn packed_bits_are_the_number_they_spell() {
     let number = Prg::new(Block(4)).block();
     let bits: Vec<Block> = (0..128).map(|i| Block(number.0 >> i & 1)).collect();
-    assert_eq!(pack_all(&bits).as_slice(), [number]);
+    assert_eq!(pack_all(&bits)[..], [number]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use xor_base::kernels::Block;
 use xor_base::kernels::block::xor_into;
 use xor_base::kernels::gf128;
 use xor_base::kernels::prg::Prg;
+use xor_base::wiped::Wiped;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::core::{CoreRow, solve};
@@ -92,7 +93,7 @@ impl Scratch {
         &mut self,
         rows: &Rows,
         bin: usize,
-        sorted: &[Zeroizing<Vec<Block>>],
+        sorted: &[Wiped<Block>],
         table: &mut [Block],
     ) -> Result<(), OkvsError> {
         let shape = rows.shape();

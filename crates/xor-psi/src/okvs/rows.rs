@@ -11,6 +11,7 @@ use xor_base::kernels::aes::Aes128;
 use xor_base::kernels::gf128;
 use xor_base::kernels::prg::Prg;
 
+use xor_base::wiped::Wiped;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{OkvsError, Shape};
@@ -119,7 +120,7 @@ impl Rows {
 
     /// One value for each key, less what `dense` (all bins' columns) adds to it, sorted by bin: one vector
     /// for each part.
-    pub(super) fn sort(&self, values: &[Block], dense: Option<&[Block]>) -> Vec<Zeroizing<Vec<Block>>> {
+    pub(super) fn sort(&self, values: &[Block], dense: Option<&[Block]>) -> Vec<Wiped<Block>> {
         let part_len = self.parts.first().map_or(1, |part| part.len);
         self.parts
             .par_iter()
@@ -131,7 +132,7 @@ impl Rows {
     /// What of `sorted` belongs to one bin, part after part.
     pub(super) fn of_bin<'a>(
         &'a self,
-        sorted: &'a [Zeroizing<Vec<Block>>],
+        sorted: &'a [Wiped<Block>],
         bin: usize,
     ) -> impl Iterator<Item = &'a [Block]> {
         self.parts
@@ -231,8 +232,8 @@ impl Part {
         (0..self.filled.len()).map(|bin| bin * self.room).collect()
     }
 
-    fn sort(&self, shape: Shape, values: &[Block], dense: Option<&[Block]>) -> Zeroizing<Vec<Block>> {
-        let mut sorted = Zeroizing::new(vec![Block::ZERO; self.slots.len()]);
+    fn sort(&self, shape: Shape, values: &[Block], dense: Option<&[Block]>) -> Wiped<Block> {
+        let mut sorted = Wiped::zeros(self.slots.len());
         let into = &mut sorted[..];
         let mut cursors = self.starts();
         let mut scatter = |bins: &[u16], values: &[Block]| {
@@ -258,7 +259,7 @@ impl Part {
     }
 
     fn decode(&self, shape: Shape, table: &[Block], dense: &[Block], out: &mut [Block]) {
-        let mut sorted = Zeroizing::new(vec![Block::ZERO; self.slots.len()]);
+        let mut sorted = Wiped::zeros(self.slots.len());
         let mut near = Near::new();
         for (bin, table) in table.chunks_exact(shape.bin_len()).enumerate() {
             near.load(&table[..shape.slots]);

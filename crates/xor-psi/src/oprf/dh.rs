@@ -5,6 +5,7 @@
 use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar;
 use rayon::prelude::*;
+use xor_base::wiped::Wiped;
 use xor_channel::Channel;
 use zeroize::Zeroizing;
 
@@ -155,9 +156,8 @@ impl Run<'_> {
         // 4. Serve the peer.
         self.send_evaluated(&elements)?;
         // 5. Verify, unblind, and forget the fillers.
-        let mut of_own_key = std::mem::take(&mut request.of_own_key);
-        let mut of_peer_key = self.receive_evaluated(&peer_key, request)?;
-        // Takes the same time however many there are; the vectors wipe all of their memory in the end.
+        let mut of_own_key = Wiped::new(std::mem::take(&mut request.of_own_key));
+        let mut of_peer_key = Wiped::new(std::mem::take(&mut *self.receive_evaluated(&peer_key, request)?));
         of_own_key.truncate(inputs.len());
         of_peer_key.truncate(inputs.len());
         Ok(Outputs {

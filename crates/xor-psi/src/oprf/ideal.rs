@@ -4,6 +4,7 @@
 //! twin of the real back ends in tests, and no plan can name it.
 
 use sha2::{Digest, Sha512};
+use xor_base::wiped::Wiped;
 use xor_channel::Channel;
 use zeroize::Zeroizing;
 
@@ -88,8 +89,8 @@ impl Oprf for IdealOprf {
                 .collect::<Vec<_>>()
         };
         let outputs = Outputs {
-            of_peer_key: Zeroizing::new(under(side.other())),
-            of_own_key: Zeroizing::new(under(side)),
+            of_peer_key: Wiped::new(under(side.other())),
+            of_own_key: Wiped::new(under(side)),
         };
         self.exchange += 1;
         let total = sizes.own as u64;

@@ -9,8 +9,8 @@ pub mod vole;
 
 use std::ops::ControlFlow;
 
+use xor_base::wiped::Wiped;
 use xor_channel::Channel;
-use zeroize::Zeroizing;
 
 pub use error::OprfError;
 
@@ -77,8 +77,8 @@ pub struct Sizes {
 /// Wiped when dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Outputs {
-    pub of_peer_key: Zeroizing<Vec<Output>>,
-    pub of_own_key: Zeroizing<Vec<Output>>,
+    pub of_peer_key: Wiped<Output>,
+    pub of_own_key: Wiped<Output>,
 }
 
 impl std::fmt::Debug for Outputs {

@@ -10,10 +10,10 @@ mod tests;
 use xor_base::kernels::Block;
 use xor_base::kernels::block::{as_bytes, as_bytes_mut, xor_into};
 use xor_base::kernels::gf128::mul_add_slices;
+use xor_base::wiped::Wiped;
 use xor_channel::{Channel, FRAME_HEADER_BYTES};
 use xor_correlation::vole::{LpnVole, Vole};
 use xor_correlation::{CorrelationError, Counts, Seat};
-use zeroize::Zeroizing;
 
 use super::{Input, OnProgress, Oprf, OprfError, Outputs, Progress, Side, Sizes, report};
 use crate::okvs::{Free, Rows, Shape};
@@ -182,7 +182,7 @@ impl Run<'_> {
         let (received, sent) = vole.finish(begun, self.channel)?;
         self.coins.read_mask(self.channel)?;
         // 6. Both functions on all points, fillers included; these are forgotten last.
-        let mut decoded = Zeroizing::new(vec![Block::ZERO; points.len()]);
+        let mut decoded = Wiped::zeros(points.len());
         rows.decode(&received.c, &mut decoded)?;
         drop((rows, received));
         let mut of_peer_key = points.outputs(&decoded, self.coins.own_mask(), self.side.other());
@@ -201,7 +201,7 @@ impl Run<'_> {
     }
 
     fn send_table(&mut self, rows: &Rows, points: &Points, mask: &[Block]) -> Result<(), OprfError> {
-        let mut table = Zeroizing::new(rows.encode(&points.values, Free::Zero)?);
+        let mut table = Wiped::new(rows.encode(&points.values, Free::Zero)?);
         xor_into(&mut table, mask);
         for blocks in table.chunks(FRAME_BLOCKS) {
             self.channel.send(as_bytes(blocks))?;

@@ -113,6 +113,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use xor_base::wiped::Wiped;
     use crate::sealed::header::key_commitment;
     use crate::sealed::hex;
 
@@ -133,8 +134,8 @@ mod tests {
             let mut found = Vec::new();
             for (side, own, peer) in [(Side::Left, first, second), (Side::Right, second, first)] {
                 let outputs = Outputs {
-                    of_own_key: Zeroizing::new(vec![own]),
-                    of_peer_key: Zeroizing::new(vec![peer]),
+                    of_own_key: Wiped::new(vec![own]),
+                    of_peer_key: Wiped::new(vec![peer]),
                 };
                 let halves = HalfSecrets::derive(side, &outputs, &attempt);
                 let k_o = halves.opener_keys(Side::Left)[0];

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use xor_base::kernels::block::as_bytes_mut;
 use xor_base::kernels::{Block, many};
 use xor_base::random;
-use zeroize::Zeroizing;
+use xor_base::wiped::Wiped;
 
 use super::super::{Input, OprfError, Output, Side};
 
@@ -13,7 +13,7 @@ const POINT: &str = "xor vole-oprf v1 point";
 const OUTPUT: &str = "xor vole-oprf v1 output";
 
 /// Points hashed at a time by one thread.
-const CHUNK: usize = 1 << 10;
+const CHUNK: usize = 1 << 8;
 const POINT_BYTES: usize = 64;
 /// Decoded value, digest, whose key.
 const OUTPUT_BYTES: usize = 2 * Block::BYTES + 1;
@@ -22,9 +22,9 @@ const OUTPUT_BYTES: usize = 2 * Block::BYTES + 1;
 /// that depends on how many inputs there are.
 pub struct Points {
     /// h(x): distinct but with probability n² · 2^-129.
-    pub digests: Zeroizing<Vec<Block>>,
+    pub digests: Wiped<Block>,
     /// H(x), what the table gives for h(x).
-    pub values: Zeroizing<Vec<Block>>,
+    pub values: Wiped<Block>,
 }
 
 impl Points {
@@ -34,8 +34,8 @@ impl Points {
     /// # Security
     /// `salt` is fresh, so nothing computed before the exchange collides or repeats in it.
     pub fn new(inputs: &[Input], bound: usize, salt: &[u8; 32]) -> Result<Self, OprfError> {
-        let mut digests = Zeroizing::new(vec![Block::ZERO; bound]);
-        let mut values = Zeroizing::new(vec![Block::ZERO; bound]);
+        let mut digests = Wiped::zeros(bound);
+        let mut values = Wiped::zeros(bound);
         let context = hash_derive_key_context(POINT);
         let (of_inputs, fillers) = digests.split_at_mut(inputs.len());
         random::fill(as_bytes_mut(fillers)).map_err(|_| OprfError::NoRandomness)?;
@@ -45,7 +45,9 @@ impl Points {
             .par_chunks(CHUNK)
             .zip(of_inputs.par_chunks_mut(CHUNK))
             .zip(values_of_inputs.par_chunks_mut(CHUNK))
-            .for_each(|((inputs, digests), values)| hash_points(&context, salt, inputs, digests, values));
+            .for_each_init(Scratch::new, |scratch, ((inputs, digests), values)| {
+                scratch.hash_points(&context, salt, inputs, digests, values);
+            });
         Ok(Self { digests, values })
     }
 
@@ -54,61 +56,76 @@ impl Points {
     }
 
     /// Ho(decoded + mask, h(x), whose key): [n].
-    pub fn outputs(&self, decoded: &[Block], mask: Block, key_of: Side) -> Zeroizing<Vec<Output>> {
-        let mut outputs = Zeroizing::new(vec![[0; 16]; decoded.len()]);
+    pub fn outputs(&self, decoded: &[Block], mask: Block, key_of: Side) -> Wiped<Output> {
+        let mut outputs = Wiped::new(vec![[0; 16]; decoded.len()]);
         let context = hash_derive_key_context(OUTPUT);
         decoded
             .par_chunks(CHUNK)
             .zip(self.digests.par_chunks(CHUNK))
             .zip(outputs.par_chunks_mut(CHUNK))
-            .for_each(|((decoded, digests), outputs)| {
-                hash_outputs(&context, decoded, digests, (mask, key_of), outputs);
+            .for_each_init(Scratch::new, |scratch, ((decoded, digests), outputs)| {
+                scratch.hash_outputs(&context, decoded, digests, (mask, key_of), outputs);
             });
         outputs
     }
 }
 
-fn hash_points(
-    context: &ContextKey,
-    salt: &[u8; 32],
-    inputs: &[Input],
-    digests: &mut [Block],
-    values: &mut [Block],
-) {
-    let mut messages = Zeroizing::new(vec![[0; POINT_BYTES]; inputs.len()]);
-    for (message, input) in messages.iter_mut().zip(inputs) {
-        let (head, body) = message.split_at_mut(salt.len());
-        head.copy_from_slice(salt);
-        body.copy_from_slice(input);
-    }
-    let mut hashed = Zeroizing::new(vec![[[0; Block::BYTES]; 2]; inputs.len()]);
-    let messages = messages.iter().map(<[u8; POINT_BYTES]>::as_slice);
-    many::derive(
-        context,
-        messages,
-        hashed.as_flattened_mut().as_flattened_mut(),
-        2 * Block::BYTES,
-    );
-    for (([digest, value], digest_out), value_out) in hashed.iter().zip(digests).zip(values) {
-        *digest_out = Block::from_bytes(*digest);
-        *value_out = Block::from_bytes(*value);
-    }
+/// Messages of one chunk, and what they hash to.
+struct Scratch {
+    messages: Wiped<u8>,
+    hashed: Wiped<u8>,
 }
 
-fn hash_outputs(
-    context: &ContextKey,
-    decoded: &[Block],
-    digests: &[Block],
-    (mask, key_of): (Block, Side),
-    outputs: &mut [Output],
-) {
-    let mut messages = Zeroizing::new(vec![[key_of.byte(); OUTPUT_BYTES]; decoded.len()]);
-    for ((message, decoded), digest) in messages.iter_mut().zip(decoded).zip(digests) {
-        let (blocks, _) = message.as_chunks_mut::<{ Block::BYTES }>();
-        for (block, from) in blocks.iter_mut().zip([*decoded ^ mask, *digest]) {
-            *block = from.to_bytes();
+impl Scratch {
+    fn new() -> Self {
+        Self {
+            messages: Wiped::zeros(CHUNK * POINT_BYTES),
+            hashed: Wiped::zeros(CHUNK * 2 * Block::BYTES),
         }
     }
-    let messages = messages.iter().map(<[u8; OUTPUT_BYTES]>::as_slice);
-    many::derive(context, messages, outputs.as_flattened_mut(), size_of::<Output>());
+
+    fn hash_points(
+        &mut self,
+        context: &ContextKey,
+        salt: &[u8; 32],
+        inputs: &[Input],
+        digests: &mut [Block],
+        values: &mut [Block],
+    ) {
+        let (messages, _) = self.messages.as_chunks_mut::<POINT_BYTES>();
+        for (message, input) in messages.iter_mut().zip(inputs) {
+            let (head, body) = message.split_at_mut(salt.len());
+            head.copy_from_slice(salt);
+            body.copy_from_slice(input);
+        }
+        let (hashed, _) = self.hashed.split_at_mut(inputs.len() * 2 * Block::BYTES);
+        let messages = messages.iter().map(<[u8; POINT_BYTES]>::as_slice);
+        many::derive(context, messages, hashed, 2 * Block::BYTES);
+        let (blocks, _) = hashed.as_chunks::<{ Block::BYTES }>();
+        let (pairs, _) = blocks.as_chunks::<2>();
+        for (([digest, value], digest_out), value_out) in pairs.iter().zip(digests).zip(values) {
+            *digest_out = Block::from_bytes(*digest);
+            *value_out = Block::from_bytes(*value);
+        }
+    }
+
+    fn hash_outputs(
+        &mut self,
+        context: &ContextKey,
+        decoded: &[Block],
+        digests: &[Block],
+        (mask, key_of): (Block, Side),
+        outputs: &mut [Output],
+    ) {
+        let (messages, _) = self.messages.as_chunks_mut::<OUTPUT_BYTES>();
+        for ((message, decoded), digest) in messages.iter_mut().zip(decoded).zip(digests) {
+            let (blocks, rest) = message.as_chunks_mut::<{ Block::BYTES }>();
+            for (block, from) in blocks.iter_mut().zip([*decoded ^ mask, *digest]) {
+                *block = from.to_bytes();
+            }
+            rest.fill(key_of.byte());
+        }
+        let messages = messages.iter().map(<[u8; OUTPUT_BYTES]>::as_slice);
+        many::derive(context, messages, outputs.as_flattened_mut(), size_of::<Output>());
+    }
 }
