@@ -14,7 +14,7 @@ from xor.engine.sources import Source, read
 from xor.errors import InternalError, PlanError, ResourceError
 from xor.model.dataset import DatasetEntry
 from xor.model.types import DataType, Kind
-from xor.plan.relations import Relation
+from xor.plan.relations import Project, Relation, Scan
 
 _BATCH_ROWS = 100_000
 
@@ -92,12 +92,30 @@ def run(
     if not chosen:
         raise PlanError("a result needs at least one column", code="plan.no-column", hint="select a column.")
     datasets = [_checked(entry, inputs[entry.name], limits) for entry in relation.datasets]
+    if (plain := _plain_columns(relation, chosen)) is not None:
+        return _projected(datasets[0], plain)
     sql = compile_query(relation, chosen, [each.entry.name for each in datasets])
     with locked(limits) as connection:
         for index, each in enumerate(datasets):
             connection.register(f"t{index}", for_duckdb(each.arrow.columns))
         found = _collect(connection.execute(sql), relation.rows, limits)
     return Table(_as_declared(found, [relation.schema[name].type for name in chosen]))
+
+
+def _plain_columns(relation: Relation, chosen: Sequence[str]) -> list[str] | None:
+    """The columns of the dataset behind `chosen` where nothing is computed: as they were read, no engine."""
+    match relation:
+        case Scan():
+            return list(chosen)
+        case Project(source, columns):
+            old = dict(columns)
+            return _plain_columns(source, [old[name] for name in chosen])
+    return None
+
+
+def _projected(dataset: Dataset, columns: Sequence[str]) -> Table:
+    names = [f"c{index}" for index in range(len(columns))]
+    return Table(pa.table([dataset.arrow.column(name) for name in columns], names=names))
 
 
 def _checked(entry: DatasetEntry, found: Input, limits: Limits) -> Dataset:
