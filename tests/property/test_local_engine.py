@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 
 from xor.engine import local
 from xor.engine.arrow import arrow_type
-from xor.engine.sources import Source
-from xor.plan.relations import Filter, JoinKind, Relation, Scan, post_order
+from xor.engine.sources import Source, csv
+from xor.engine.streaming import stream
+from xor.plan.relations import Filter, JoinKind, Project, Relation, Scan, post_order
 from xor.testing.oracle import Value, evaluate
 from xor.testing.strategies import Sample, joins, predicates, relations, rows_of, samples, tables
 
@@ -107,6 +109,25 @@ def test_what_is_written_to_a_file_is_read_back(data: st.DataObject, format: Any
             pyarrow.parquet.write_table(dataset(sample).arrow, path)
         source = Source(sample.entry, path, format, header)
         check(Scan(sample.entry), {"a": source}, {"a": sample})
+
+
+@examples(80)
+@given(st.data(), st.sampled_from(["csv", "parquet"]), st.booleans())
+def test_a_stream_gives_the_rows_of_the_oracle(data: st.DataObject, format: Any, is_filtered: bool) -> None:
+    sample = data.draw(samples("a", max_rows=10))
+    relation: Relation = Scan(sample.entry)
+    if is_filtered:
+        relation = Filter(relation, data.draw(predicates(sample.entry.schema, depth=2)))
+    relation = Project(relation, tuple((f"{name}_0", name) for name in reversed(sample.entry.schema.names)))
+    with TemporaryDirectory() as directory, patch.object(csv, "_BLOCK_BYTES", 16):
+        path = Path(directory) / f"a.{format}"
+        if format == "csv":
+            path.write_bytes(csv_bytes(sample, has_header=True))
+        else:
+            pyarrow.parquet.write_table(dataset(sample).arrow, path, row_group_size=3)
+        found = pa.table(stream(relation, {"a": Source(sample.entry, path, format)}, limits=ONE_CORE))
+    assert found.schema.types == [arrow_type(field.type) for field in relation.schema]
+    assert exact(rows_in(local.Table(found))) == exact(evaluate(relation, rows_of({"a": sample})))
 
 
 def csv_bytes(sample: Sample, has_header: bool) -> bytes:

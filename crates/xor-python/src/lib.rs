@@ -25,5 +25,7 @@ fn _rust(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(recipient::open_release, module)?)?;
     module.add_function(wrap_pyfunction!(local::run_locally, module)?)?;
     module.add_class::<table::ArrowStream>()?;
+    // A benchmark of a build with assertions would measure the assertions.
+    module.add("PROFILE", if cfg!(debug_assertions) { "dev" } else { "release" })?;
     Ok(())
 }

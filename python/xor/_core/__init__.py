@@ -8,6 +8,7 @@ No share and no key of a protocol ever crosses this border.
 from typing import TYPE_CHECKING
 
 from xor._core._rust import (
+    PROFILE,
     ArrowStream,
     job_key,
     open_release,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from xor._core._rust import Transcript as Transcript
 
 __all__ = [
+    "PROFILE",
     "ArrowStream",
     "job_key",
     "open_release",

@@ -5,9 +5,10 @@ padded bounds only; whatever it raises, Ctrl-C included, cancels the step and is
 """
 
 from collections.abc import Callable
-from typing import Literal, Protocol, TypeAlias, TypedDict, final, type_check_only
+from typing import Final, Literal, Protocol, TypeAlias, TypedDict, final, type_check_only
 
 __all__ = [
+    "PROFILE",
     "ArrowStream",
     "job_key",
     "open_release",
@@ -18,6 +19,9 @@ __all__ = [
     "seal_public_key",
     "sealed_join",
 ]
+
+PROFILE: Final[Literal["dev", "release"]]
+"""How this module was built: only `release` is worth measuring."""
 
 @type_check_only
 class ArrowStreamExportable(Protocol):

@@ -65,6 +65,11 @@ def _character(code: int) -> str:  # type: ignore[empty-body]  # as above
     """The character of a code point."""
 
 
+@ibis.udf.scalar.builtin(name="hash")  # type: ignore[untyped-decorator]
+def _hash(value) -> ibis_types.uint64:  # type: ignore  # noqa: PGH003  any type, as above
+    """DuckDB's hash of 64 bits; equal values have the same."""
+
+
 def compile_query(relation: Relation, columns: Sequence[str], tables: Sequence[str]) -> str:
     """The SQL that gives `columns` of a relation, as `c0`, `c1`, …
 
@@ -89,11 +94,27 @@ def compile_query(relation: Relation, columns: Sequence[str], tables: Sequence[s
 
 def compile_duplicates(types: Sequence[DataType]) -> str:
     """The SQL that gives a row if some row of `t0` has a twin: all columns equal as join keys, none NULL."""
+    keys = _keys_of_present(types)
+    groups = keys.group_by(list(keys.columns)).aggregate(rows=ibis._.count())
+    return str(ibis.to_sql(groups.filter(groups["rows"] > 1).limit(1), dialect=DIALECT, pretty=False))
+
+
+def compile_hashes(types: Sequence[DataType]) -> str:
+    """The SQL that gives a hash of each row of `t0` that could have a twin; twins have the same one."""
+    keys = _keys_of_present(types)
+    names = keys.columns
+    all_of_a_row = ibis.struct({name: keys[name] for name in names}) if len(names) > 1 else keys[names[0]]
+    hashes = keys.select(hash=_hash(all_of_a_row))
+    return str(ibis.to_sql(hashes, dialect=DIALECT, pretty=False))
+
+
+def _keys_of_present(types: Sequence[DataType]) -> Any:
+    """The columns of `t0` as join keys, without the rows that have a NULL among them."""
     table = _table(0, types)
     present = table.filter([table[name].notnull() for name in table.columns])
-    keys = {f"k{index}": _key(present[f"c{index}"], type_, type_) for index, type_ in enumerate(types)}
-    groups = present.mutate(**keys).group_by(list(keys)).aggregate(rows=ibis._.count())
-    return str(ibis.to_sql(groups.filter(groups["rows"] > 1).limit(1), dialect=DIALECT, pretty=False))
+    return present.select(
+        **{f"k{index}": _key(present[f"c{index}"], type_, type_) for index, type_ in enumerate(types)}
+    )
 
 
 _Node = tuple[Any, Mapping[str, str]]

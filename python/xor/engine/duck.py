@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.dataset  # noqa: F401  loaded with the first table otherwise, when the worker is confined
 
 from xor.errors import InternalError, ResourceError
 

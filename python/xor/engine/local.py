@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -14,7 +14,7 @@ from xor.engine.sources import Source, read
 from xor.errors import InternalError, PlanError, ResourceError
 from xor.model.dataset import DatasetEntry
 from xor.model.types import DataType, Kind
-from xor.plan.relations import Relation
+from xor.plan.relations import Project, Relation, Scan
 
 _BATCH_ROWS = 100_000
 
@@ -49,6 +49,7 @@ class Dataset:
 
 Input = Source | Dataset
 """Where a relation finds a dataset: in its file, or in memory where several relations read it."""
+AnyInput = TypeVar("AnyInput", bound=Input)
 
 
 def load(source: Source, limits: Limits = DEFAULT_LIMITS) -> Dataset:
@@ -91,23 +92,47 @@ def run(
     chosen = relation.schema.names if columns is None else tuple(columns)
     if not chosen:
         raise PlanError("a result needs at least one column", code="plan.no-column", hint="select a column.")
-    datasets = [_checked(entry, inputs[entry.name], limits) for entry in relation.datasets]
+    found_here = [matching(entry, inputs[entry.name]) for entry in relation.datasets]
+    datasets = [load(each, limits) if isinstance(each, Source) else each for each in found_here]
+    if (plain := plain_columns(relation, chosen)) is not None:
+        return _projected(datasets[0], plain)
     sql = compile_query(relation, chosen, [each.entry.name for each in datasets])
     with locked(limits) as connection:
         for index, each in enumerate(datasets):
             connection.register(f"t{index}", for_duckdb(each.arrow.columns))
         found = _collect(connection.execute(sql), relation.rows, limits)
-    return Table(_as_declared(found, [relation.schema[name].type for name in chosen]))
+    return Table(as_declared(found, [relation.schema[name].type for name in chosen]))
 
 
-def _checked(entry: DatasetEntry, found: Input, limits: Limits) -> Dataset:
+def plain_columns(relation: Relation, chosen: Sequence[str]) -> list[str] | None:
+    """The columns of the dataset behind `chosen` where nothing is computed: as they were read, no engine."""
+    match relation:
+        case Scan():
+            return list(chosen)
+        case Project(source, columns):
+            old = dict(columns)
+            return plain_columns(source, [old[name] for name in chosen])
+    return None
+
+
+def _projected(dataset: Dataset, columns: Sequence[str]) -> Table:
+    names = [f"c{index}" for index in range(len(columns))]
+    return Table(pa.table([dataset.arrow.column(name) for name in columns], names=names))
+
+
+def matching(entry: DatasetEntry, found: AnyInput) -> AnyInput:
+    """Where a dataset of a plan is found, declared as the plan says.
+
+    Raises:
+        PlanError: it is declared otherwise here.
+    """
     if found.entry != entry:
         raise PlanError(
             f"the plan was made for another declaration of dataset '{entry.name}'",
             code="plan.dataset-differs",
             hint="fetch the catalogue again and build the frame anew.",
         )
-    return load(found, limits) if isinstance(found, Source) else found
+    return found
 
 
 def _collect(result: Any, bound: int, limits: Limits) -> pa.Table:
@@ -115,7 +140,7 @@ def _collect(result: Any, bound: int, limits: Limits) -> pa.Table:
     reader = result.to_arrow_reader(_BATCH_ROWS)
     batches: list[pa.RecordBatch] = []
     rows = size = 0
-    for batch in _batches(reader):
+    for batch in batches_of(reader):
         rows, size = rows + batch.num_rows, size + batch.nbytes
         if rows > bound:
             raise ResourceError(
@@ -127,7 +152,12 @@ def _collect(result: Any, bound: int, limits: Limits) -> pa.Table:
     return pa.Table.from_batches(batches, schema=reader.schema)
 
 
-def _batches(reader: Any) -> Iterator[pa.RecordBatch]:
+def batches_of(reader: Any) -> Iterator[pa.RecordBatch]:
+    """What DuckDB gives, with errors of ours.
+
+    Raises:
+        ResourceError: it needs more memory. InternalError: anything else.
+    """
     try:
         yield from reader
     except (pa.ArrowException, OSError) as error:
@@ -139,7 +169,8 @@ def _batches(reader: Any) -> Iterator[pa.RecordBatch]:
         ) from None
 
 
-def _as_declared(found: pa.Table, types: Sequence[DataType]) -> pa.Table:
+def as_declared(found: pa.Table, types: Sequence[DataType]) -> pa.Table:
+    """Columns that DuckDB gave in the Arrow types that carry `types`, zones put back."""
     columns = []
     for column, type_ in zip(found.columns, types, strict=True):
         expected = arrow_type(type_)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from xor.engine.duck import DEFAULT_LIMITS, Limits
 from xor.engine.local import Input, Table, run
+from xor.engine.sources import Source
+from xor.engine.streaming import Stream, is_streamable, stream
 from xor.plan.placed import Part, Sealed, payload_columns
 from xor.plan.relations import Join
 
@@ -19,6 +21,18 @@ def side_columns(part: Part, side: int) -> tuple[str, ...]:
     join = part.relation
     assert isinstance(join, Join)  # PlacedPlan has checked it
     return (*(pair[side] for pair in join.keys), *payload_columns(join)[side])
+
+
+def side_stream(
+    part: Part, side: int, inputs: Mapping[str, Source], limits: Limits = DEFAULT_LIMITS
+) -> Stream | None:
+    """The rows of `side_table` as a stream from one file; None where the stage has to hold tables.
+
+    Raises:
+        PlanError: as `local.run`. What is wrong with the data shows while the stream is read.
+    """
+    relation = part.source(side)
+    return stream(relation, inputs, side_columns(part, side), limits) if is_streamable(relation) else None
 
 
 def side_table(part: Part, side: int, inputs: Mapping[str, Input], limits: Limits = DEFAULT_LIMITS) -> Table:

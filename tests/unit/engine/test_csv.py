@@ -188,6 +188,14 @@ def test_a_line_longer_than_a_block_is_read(csv_source: MakeSource) -> None:
     assert [len(text) for text in found.column("a").to_pylist()] == [1, len(long) + 1, 1]
 
 
+def test_a_large_file_is_read_in_pieces_and_in_order(csv_source: MakeSource) -> None:
+    lines = [f'{number},"a, ""b""\n{number}"\r\n' for number in range(300_000)]
+    found = read(csv_source(("n,t\r\n" + "".join(lines)).encode(), {"n": "int64", "t": "text"}))
+    assert found.column("n").num_chunks > 2
+    assert found.column("n").to_pylist() == list(range(300_000))
+    assert found.column("t")[299_999].as_py() == 'a, "b"\n299999'
+
+
 def test_the_line_is_right_in_a_large_file(csv_source: MakeSource) -> None:
     lines = ['"a, ""b"""\r\n'] * 400_000 + ["x,y\r\n"]
     with pytest.raises(DataError, match="line 400002: it has 2 fields instead of 1"):

@@ -8,12 +8,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from xor.engine import local
+from xor.engine import bounds, local
 from xor.engine.bounds import check_bounds
 from xor.engine.compile import compile_query
 from xor.engine.duck import Limits, locked
 from xor.errors import DataError, InternalError, PlanError, ResourceError
-from xor.model.types import FLOAT64, INT64
+from xor.model.types import FLOAT64, INT64, TEXT
 from xor.plan.predicates import (
     And,
     Column,
@@ -91,6 +91,15 @@ def test_what_is_declared_unique_is_unique(csv_source: MakeSource, content: str,
     assert refusal.value.code == "data.not-unique"
 
 
+@pytest.mark.parametrize(("rows", "is_twice"), [([("a",), ("b",)], False), ([("a",), ("b",), ("a",)], True)])
+def test_equal_hashes_are_no_proof_of_equal_values(
+    monkeypatch: pytest.MonkeyPatch, rows: list[tuple[str]], is_twice: bool
+) -> None:
+    monkeypatch.setattr(bounds, "compile_hashes", lambda _: "SELECT 7 AS hash FROM t0")
+    data = dataset("t", {"a": "text"}, rows)
+    assert bounds.has_duplicates([data.arrow.column("a")], [TEXT], SMALL) is is_twice
+
+
 def test_timestamps_are_unique_as_instants() -> None:
     tokyo = dt.timezone(dt.timedelta(hours=9))
     rows = [(dt.datetime(2022, 4, 1, 9, tzinfo=tokyo),), (dt.datetime(2022, 4, 1, tzinfo=dt.UTC),)]
@@ -104,6 +113,19 @@ def test_another_declaration_than_the_plans_is_refused(csv_source: MakeSource) -
     with pytest.raises(PlanError, match="another declaration of dataset 'accounts'") as refusal:
         local.run(Scan(entry("accounts", {"a": "int64"}, rows=3)), {"accounts": source})
     assert refusal.value.code == "plan.dataset-differs"
+
+
+def test_where_nothing_is_computed_the_columns_are_those_that_were_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(local, "locked")
+    data = dataset("t", {"a": "int64", "b": "text"}, [(1, "x"), (2, "y")])
+    renamed = Project(Project(Scan(data.entry), (("c", "a"), ("d", "b"))), (("e", "d"), ("f", "c")))
+    found = local.run(renamed, {"t": data}, ["f", "e", "f"]).arrow
+    assert found.column_names == ["c0", "c1", "c2"]
+    assert found.to_pydict() == {"c0": [1, 2], "c1": ["x", "y"], "c2": [1, 2]}
+    column, read = found.column("c0").chunk(0), data.arrow.column("a").chunk(0)
+    assert column.buffers()[1].address == read.buffers()[1].address
 
 
 def test_columns_come_in_the_order_asked_for_and_may_repeat() -> None:

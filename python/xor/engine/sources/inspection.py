@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +65,8 @@ def inspect(
     columns = (
         _from_csv(path, header, given) if (format or format_of(path)) == "csv" else _from_parquet(path, given)
     )
+    with ThreadPoolExecutor(pa.cpu_count()) as threads:
+        are_unique = list(threads.map(_is_unique, columns))
     return Inspection(
         tuple(
             ColumnEntry(
@@ -74,25 +77,25 @@ def inspect(
             for name, type_, column in columns
         ),
         len(columns[0][2]),
-        tuple(
-            name
-            for name, type_, column in columns
-            if type_.kind is not Kind.FLOAT64 and _is_unique(column, type_)
-        ),
+        tuple(name for (name, _, _), is_unique in zip(columns, are_unique, strict=True) if is_unique),
     )
 
 
-_Columns = list[tuple[str, DataType, pa.ChunkedArray]]
+_Column = tuple[str, DataType, pa.ChunkedArray]
+_Columns = list[_Column]
 
 
 def _from_csv(path: Path, header: tuple[str, ...] | None, given: Mapping[str, DataType]) -> _Columns:
-    with csv.texts(path, header) as found:
+    with csv.texts(path, header) as found, ThreadPoolExecutor(pa.cpu_count()) as threads:
         _check_given(given, found.names)
-        columns: _Columns = []
-        for index, name in enumerate(found.names):
-            type_ = given.get(name) or infer(found.columns.column(index))
-            columns.append((name, type_, found.typed(index, type_)))
-        return columns
+
+        def column(index: int) -> _Column:
+            name = found.names[index]
+            if type_ := given.get(name):
+                return name, type_, found.typed(index, type_)
+            return name, *_inferred(found.columns.column(index))
+
+        return list(threads.map(column, range(len(found.names))))
 
 
 def _from_parquet(path: Path, given: Mapping[str, DataType]) -> _Columns:
@@ -106,7 +109,10 @@ def _from_parquet(path: Path, given: Mapping[str, DataType]) -> _Columns:
     return columns
 
 
-def _is_unique(column: pa.ChunkedArray, type_: DataType) -> bool:
+def _is_unique(column_of: _Column) -> bool:
+    _, type_, column = column_of
+    if type_.kind is Kind.FLOAT64:
+        return False
     some = column.slice(0, _SOME_ROWS).drop_null()  # most columns show here already that they are not
     return len(some.unique()) == len(some) and not has_duplicates([column], [type_])
 
@@ -119,13 +125,20 @@ def _check_given(given: Mapping[str, DataType], names: tuple[str, ...]) -> None:
 
 def infer(column: pa.ChunkedArray) -> DataType:
     """The type of an undeclared text column: the one whose every value prints back to the same text."""
+    return _inferred(column)[0]
+
+
+def _inferred(column: pa.ChunkedArray) -> tuple[DataType, pa.ChunkedArray]:
+    """The type of `infer`, and the column in it."""
     first = next((text for text in column.slice(0, 1000).to_pylist() if text is not None), None)
     if first is None and column.null_count == len(column):
-        return TEXT
+        return TEXT, column
     for type_, pattern in _candidates(first if first is not None else column.drop_null()[0].as_py()):
-        if pc.all(pc.match_substring_regex(column, pattern)).as_py() and _converts(column, type_):
-            return type_
-    return TEXT
+        if pc.all(pc.match_substring_regex(column, pattern)).as_py():
+            converted = _converted(column, type_)
+            if converted is not None:
+                return type_, converted
+    return TEXT, column
 
 
 def _candidates(first: str) -> list[tuple[DataType, str]]:
@@ -138,11 +151,10 @@ def _candidates(first: str) -> list[tuple[DataType, str]]:
     return [(type_, pattern) for type_, pattern in known if re.fullmatch(pattern, first)]
 
 
-def _converts(column: pa.ChunkedArray, type_: DataType) -> bool:
+def _converted(column: pa.ChunkedArray, type_: DataType) -> pa.ChunkedArray | None:
     if type_.kind is Kind.DECIMAL and pc.any(pc.match_substring_regex(column, _MINUS_ZERO)).as_py():
-        return False  # -0.00 prints back as 0.00
+        return None  # -0.00 prints back as 0.00
     try:
-        typed(column, type_)
+        return typed(column, type_)
     except DoesNotFit:
-        return False
-    return True
+        return None

@@ -1,6 +1,9 @@
 """Parquet files: types map exactly to the column types, or are refused by name."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -18,12 +21,32 @@ def read(source: Source) -> pa.Table:
     Raises:
         DataError: the file is not as declared, or no Parquet file.
     """
-    names, types, columns = contents(source.path)
+    return _declared(*contents(source.path), source)
+
+
+def pieces(source: Source) -> Iterator[pa.Table]:
+    """The rows of `read`, one row group of the file at a time.
+
+    Raises:
+        DataError: as `read`, but only when the row group that is wrong is reached.
+    """
+    with _file(source.path) as file:
+        names, types = _columns(file.schema_arrow, source.path)
+        check_declared(names, source)
+        for group in range(file.num_row_groups):
+            with _readable(source.path):
+                table = file.read_row_group(group)
+            yield _declared(names, types, table, source)
+
+
+def _declared(
+    names: tuple[str, ...], types: tuple[DataType, ...], table: pa.Table, source: Source
+) -> pa.Table:
     check_declared(names, source)
     arrays = []
     for index, field in enumerate(source.entry.schema):
         check_holds(field.type, types[index], field.name, source.path)
-        arrays.append(plain(columns.column(index), field.type, field.name, source.path))
+        arrays.append(plain(table.column(index), field.type, field.name, source.path))
     return pa.table(arrays, names=list(names))
 
 
@@ -33,16 +56,33 @@ def contents(path: Path) -> tuple[tuple[str, ...], tuple[DataType, ...], pa.Tabl
     Raises:
         DataError: it is no Parquet file, a name appears twice, or a type has no column type here.
     """
+    with _file(path) as file, _readable(path):
+        table = file.read()
+    return *_columns(table.schema, path), table
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[Any]:
     with opened(path) as content:
-        try:
-            table = pyarrow.parquet.ParquetFile(pa.BufferReader(pa.py_buffer(content))).read()
-        except (pa.ArrowException, OSError, ValueError):
-            raise DataError(
-                f"'{path.name}' is no Parquet file that can be read", code="data.unreadable"
-            ) from None
-    names = tuple(table.schema.names)
+        with _readable(path):
+            file = pyarrow.parquet.ParquetFile(pa.BufferReader(pa.py_buffer(content)))
+        yield file
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError):
+        raise DataError(
+            f"'{path.name}' is no Parquet file that can be read", code="data.unreadable"
+        ) from None
+
+
+def _columns(schema: pa.Schema, path: Path) -> tuple[tuple[str, ...], tuple[DataType, ...]]:
+    names = tuple(schema.names)
     check_names(names, path)
-    return names, tuple(_type_of(field, path) for field in table.schema), table
+    return names, tuple(_type_of(field, path) for field in schema)
 
 
 def plain(column: pa.ChunkedArray, type_: DataType, name: str, path: Path) -> pa.ChunkedArray:

@@ -1,0 +1,59 @@
+"""The plan that both players run, built by the product's own classes."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+from benchmarks.join.tables import ACCOUNTS, KEYS, MAX_BYTES, OUTPUT, TRANSACTIONS
+from xor.engine.sources import Source
+from xor.model.dataset import DatasetEntry
+from xor.plan.placed import Part, PlacedPlan
+from xor.plan.relations import Join, Scan
+from xor.plan.spec import sealed_spec
+from xor.testing.samples import entry, placed
+from xor.testing.three_banks import ANALYST, agreement
+
+BACK_ENDS = sorted(get_args(get_type_hints(PlacedPlan)["oprf"]))
+"""What a plan may name; the last one is `vole` where there is one."""
+_PLAN_HASH = "00" * 32  # names this plan to the protocol, whatever its bytes are
+
+
+@dataclass(frozen=True)
+class Work:
+    """One sealed join: the plan, its only part and the public parameters of it."""
+
+    plan: PlacedPlan
+    part: Part
+    spec: bytes
+
+    def source(self, side: int, path: Path) -> Source:
+        """The file of a side as its owner declared it."""
+        return Source(self.part.source(side).datasets[0], path, "csv")
+
+
+def work(rows: int, oprf: str, seal_key: str) -> Work:
+    """The join of transactions and accounts, inner, sealed to one analyst.
+
+    Args:
+        oprf: the back end of the OPRF, "vole" or "dh".
+        seal_key: public key of the analyst in hex.
+    """
+    transactions, accounts = (
+        _entry("transactions", 0, TRANSACTIONS, rows),
+        _entry("accounts", 1, ACCOUNTS, rows),
+    )
+    plan = placed(Join(Scan(transactions), Scan(accounts), KEYS, output=OUTPUT))
+    plan = replace(plan, oprf=oprf)  # type: ignore[arg-type]  # the core refuses what it does not have
+    members = agreement()
+    analysts = [
+        each.model_copy(update={"seal_key": seal_key}) if each.name == ANALYST else each
+        for each in members.analysts
+    ]
+    members = members.model_copy(update={"analysts": tuple(analysts)})
+    (part,) = plan.parts
+    return Work(plan, part, sealed_spec(plan, _PLAN_HASH, part, members))
+
+
+def _entry(name: str, side: int, columns: dict[str, str], rows: int) -> DatasetEntry:
+    kinds = {each: f"text({MAX_BYTES[each]})" if kind == "text" else kind for each, kind in columns.items()}
+    return entry(name, kinds, player=f"player-{side}", rows=rows)
