@@ -24,5 +24,6 @@ pub mod keys;
 pub mod random;
 pub mod rows;
 pub mod types;
+pub mod wipe;
 
 pub use errors::BaseError;

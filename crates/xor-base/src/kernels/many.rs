@@ -13,10 +13,17 @@ pub const SHORT_BYTES: usize = 64;
 const LANES: usize = 8;
 
 /// Messages filled up to a block, and blocks of output.
-#[derive(Zeroize)]
 struct Buffers {
     padded: [[u8; SHORT_BYTES]; LANES],
     bytes: [[u8; SHORT_BYTES]; LANES],
+}
+
+impl Zeroize for Buffers {
+    // As slices of bytes: value by value that takes longer than hashing a batch.
+    fn zeroize(&mut self) {
+        self.padded.as_flattened_mut().zeroize();
+        self.bytes.as_flattened_mut().zeroize();
+    }
 }
 
 impl Default for Buffers {
@@ -51,7 +58,6 @@ pub fn derive<'m>(
 ) {
     assert_ne!(length, 0);
     let mut messages = messages.into_iter();
-    // Wiped once: byte by byte that takes longer than hashing a batch.
     let mut buffers = Zeroizing::new(Buffers::default());
     for outs in out.chunks_mut(LANES * length) {
         let count = outs.len() / length;

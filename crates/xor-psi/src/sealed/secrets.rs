@@ -2,10 +2,11 @@
 
 use rayon::prelude::*;
 use xor_base::derive::{Derive, Purpose};
-use zeroize::Zeroizing;
+use xor_base::wipe::Wiped;
 
 use super::layout::SECRET_BYTES;
-use crate::oprf::{Outputs, Side};
+use crate::PsiError;
+use crate::oprf::{Output, Outputs, Side};
 
 /// 16 bytes that open something.
 pub(super) type Secret = [u8; SECRET_BYTES];
@@ -19,37 +20,44 @@ pub(super) fn attempt(plan_hash: &[u8; 32], node: u32, nonces: [&[u8; 32]; 2]) -
     Derive::new(Purpose::Attempt).array(&[plan_hash, &node.to_le_bytes(), left, right])
 }
 
+/// Keys whose secrets are derived at once: their messages lie in the nearest cache.
+const KEYS_PER_TASK: usize = 1 << 9;
+
 /// The half secrets of every key, wiped when dropped.
 pub(super) struct HalfSecrets {
-    of_side: [Zeroizing<Vec<Secret>>; 2],
+    of_side: [Wiped<Secret>; 2],
 }
 
 impl HalfSecrets {
     /// `s_0 ‖ s_1 = D("pair", F_0 ‖ F_1 ‖ attempt)`; F_i is the function under side i's key.
-    pub fn derive(side: Side, outputs: &Outputs, attempt: &Attempt) -> Self {
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn derive(side: Side, outputs: Outputs, attempt: &Attempt) -> Result<Self, PsiError> {
+        let Outputs {
+            mut of_own_key,
+            mut of_peer_key,
+        } = outputs;
+        let own = Wiped::from(std::mem::take(&mut *of_own_key));
+        let peer = Wiped::from(std::mem::take(&mut *of_peer_key));
         let (first, second) = match side {
-            Side::Left => (&outputs.of_own_key, &outputs.of_peer_key),
-            Side::Right => (&outputs.of_peer_key, &outputs.of_own_key),
+            Side::Left => (&own, &peer),
+            Side::Right => (&peer, &own),
         };
         let derive = Derive::new(Purpose::Pair);
-        let count = first.len();
-        let mut left = Zeroizing::new(vec![[0; SECRET_BYTES]; count]);
-        let mut right = Zeroizing::new(vec![[0; SECRET_BYTES]; count]);
+        let mut left = Wiped::zeros(first.len())?;
+        let mut right = Wiped::zeros(first.len())?;
         first
-            .par_iter()
-            .zip(second.par_iter())
-            .zip(left.par_iter_mut().zip(right.par_iter_mut()))
-            .with_min_len(1024)
-            .for_each(|((first, second), (left, right))| {
-                let mut both = Zeroizing::new([0; 2 * SECRET_BYTES]);
-                derive.fill(&[first, second, attempt], both.as_mut_slice());
-                let (low, high) = both.split_at(SECRET_BYTES);
-                left.copy_from_slice(low);
-                right.copy_from_slice(high);
+            .par_chunks(KEYS_PER_TASK)
+            .zip(second.par_chunks(KEYS_PER_TASK))
+            .zip(left.par_chunks_mut(KEYS_PER_TASK))
+            .zip(right.par_chunks_mut(KEYS_PER_TASK))
+            .for_each_init(PairScratch::new, |scratch, (((first, second), left), right)| {
+                scratch.derive(&derive, [first, second], attempt, [left, right]);
             });
-        Self {
+        Ok(Self {
             of_side: [left, right],
-        }
+        })
     }
 
     /// `s_i` of every key.
@@ -62,21 +70,86 @@ impl HalfSecrets {
     }
 
     /// `k_o` of every key.
-    pub fn opener_keys(&self, opener: Side) -> Zeroizing<Vec<Secret>> {
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn opener_keys(&self, opener: Side) -> Result<Wiped<Secret>, PsiError> {
         let derive = Derive::new(Purpose::Opener);
-        let halves = self.of(opener).iter().zip(self.of(opener.other()));
-        Zeroizing::new(
-            halves
-                .map(|(own, other)| opener_key(&derive, own, other))
-                .collect(),
-        )
+        let mut keys = Wiped::zeros(self.of(opener).len())?;
+        keys.par_chunks_mut(KEYS_PER_TASK)
+            .zip(self.of(opener).par_chunks(KEYS_PER_TASK))
+            .zip(self.of(opener.other()).par_chunks(KEYS_PER_TASK))
+            .for_each(|((keys, own), other)| opener_keys(&derive, own.iter().zip(other), keys));
+        Ok(keys)
     }
 }
 
-/// `k_o` = 16 bytes of `D("opener", s_o ‖ s_c)`.
-pub(super) fn opener_key(derive: &Derive, s_o: &Secret, s_c: &Secret) -> Secret {
-    derive.array(&[s_o, s_c])
+/// Messages and outputs of one task.
+struct PairScratch {
+    messages: Wiped<[u8; 3 * SECRET_BYTES]>,
+    pairs: Wiped<[u8; 2 * SECRET_BYTES]>,
 }
+
+impl PairScratch {
+    fn new() -> Self {
+        Self {
+            messages: Wiped::from(vec![[0; 3 * SECRET_BYTES]; KEYS_PER_TASK]),
+            pairs: Wiped::from(vec![[0; 2 * SECRET_BYTES]; KEYS_PER_TASK]),
+        }
+    }
+
+    fn derive(
+        &mut self,
+        derive: &Derive,
+        [first, second]: [&[Output]; 2],
+        attempt: &Attempt,
+        [left, right]: [&mut [Secret]; 2],
+    ) {
+        for ((message, first), second) in self.messages.iter_mut().zip(first).zip(second) {
+            write_parts(message, &[first, second, attempt]);
+        }
+        let (pairs, _) = self.pairs.split_at_mut(first.len());
+        let messages = self.messages.iter().map(<[u8; 48]>::as_slice);
+        derive.fill_many(messages, pairs.as_flattened_mut(), 2 * SECRET_BYTES);
+        for ((pair, left), right) in pairs.iter().zip(left).zip(right) {
+            let (low, high) = pair.split_at(SECRET_BYTES);
+            left.copy_from_slice(low);
+            right.copy_from_slice(high);
+        }
+    }
+}
+
+/// `k_o` = 16 bytes of `D("opener", s_o ‖ s_c)`, of each pair.
+pub(super) fn opener_keys<'s>(
+    derive: &Derive,
+    pairs: impl Iterator<Item = (&'s Secret, &'s Secret)>,
+    keys: &mut [Secret],
+) {
+    let mut messages = Wiped::from(vec![[0; 2 * SECRET_BYTES]; KEYS_AT_ONCE]);
+    let mut pairs = pairs.fuse();
+    for keys in keys.chunks_mut(KEYS_AT_ONCE) {
+        for (message, (s_o, s_c)) in messages.iter_mut().zip(pairs.by_ref().take(keys.len())) {
+            write_parts(message, &[s_o, s_c]);
+        }
+        let messages = messages.iter().map(<[u8; 32]>::as_slice);
+        derive.fill_many(messages, keys.as_flattened_mut(), SECRET_BYTES);
+    }
+}
+
+/// A multiple of what is hashed side by side.
+const KEYS_AT_ONCE: usize = 64;
+
+fn write_parts(message: &mut [u8], parts: &[&[u8]]) {
+    let mut rest = message;
+    for part in parts {
+        let (to, following) = rest.split_at_mut(part.len());
+        to.copy_from_slice(part);
+        rest = following;
+    }
+}
+
+/// Key ‖ attempt ‖ side ‖ number.
+pub(super) const CELL_MESSAGE_BYTES: usize = 41;
 
 /// `label ‖ stream = D("cell", k ‖ attempt ‖ side ‖ j)`.
 #[derive(Clone)]
@@ -96,10 +169,27 @@ impl CellStream {
         }
     }
 
-    /// Fills `out` with the label and as much of the stream as fits. Used once per (key, side, j).
-    pub fn fill(&self, key: &Secret, number: u64, out: &mut [u8]) {
-        let (side, number) = ([self.side.byte()], number.to_le_bytes());
-        self.derive.fill(&[key, &self.attempt, &side, &number], out);
+    /// For each (key, number) the label and as much of the stream as `length` leaves, into `out`; as many as
+    /// it has room for. Used once per (key, side, j).
+    pub fn fill<'k>(
+        &self,
+        cells: impl IntoIterator<Item = (&'k Secret, u64)>,
+        out: &mut [u8],
+        length: usize,
+    ) {
+        let mut messages = Wiped::from(vec![[0; CELL_MESSAGE_BYTES]; KEYS_AT_ONCE]);
+        let mut cells = cells.into_iter();
+        for out in out.chunks_mut(length * KEYS_AT_ONCE) {
+            let count = out.len() / length;
+            for (message, (key, number)) in messages.iter_mut().zip(cells.by_ref().take(count)) {
+                write_parts(
+                    message,
+                    &[key, &self.attempt, &[self.side.byte()], &number.to_le_bytes()],
+                );
+            }
+            let messages = messages.iter().map(<[u8; CELL_MESSAGE_BYTES]>::as_slice);
+            self.derive.fill_many(messages, out, length);
+        }
     }
 }
 
@@ -111,6 +201,7 @@ pub(super) fn xor(to: &mut [u8], mask: &[u8]) {
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
+    use zeroize::Zeroizing;
 
     use super::*;
     use crate::sealed::header::key_commitment;
@@ -136,14 +227,14 @@ mod tests {
                     of_own_key: Zeroizing::new(vec![own]),
                     of_peer_key: Zeroizing::new(vec![peer]),
                 };
-                let halves = HalfSecrets::derive(side, &outputs, &attempt);
-                let k_o = halves.opener_keys(Side::Left)[0];
+                let halves = HalfSecrets::derive(side, outputs, &attempt).unwrap();
+                let k_o = halves.opener_keys(Side::Left).unwrap()[0];
                 found.push([halves.of(Side::Left)[0], halves.of(Side::Right)[0], k_o]);
             }
             assert_eq!(found[0], found[1], "both players derive the same");
             let [s_0, s_1, k_o] = found[0];
             let mut cell = [0; 80];
-            CellStream::new(attempt, Side::Right).fill(&s_1, 5, &mut cell);
+            CellStream::new(attempt, Side::Right).fill([(&s_1, 5)], &mut cell, 80);
             let derived = [
                 ("attempt", hex::encode(&attempt)),
                 ("s_0", hex::encode(&s_0)),
