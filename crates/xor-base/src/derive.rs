@@ -2,7 +2,7 @@
 
 use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 
-use crate::kernels::many;
+use crate::kernels::many::{self, Padded};
 
 /// What a derived value is for. Different purposes never collide, whatever their inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,14 @@ impl Derive {
     /// If there are fewer messages than `out` has room for.
     pub fn fill_many<'m>(&self, messages: impl IntoIterator<Item = &'m [u8]>, out: &mut [u8], length: usize) {
         many::derive(&self.context, messages, out, length);
+    }
+
+    /// As [`Self::fill_many`], of messages of `message_bytes`, each filled up with zeros to a block.
+    ///
+    /// # Panics
+    /// As [`Self::fill_many`], and for messages longer than a block.
+    pub fn fill_padded(&self, messages: &[Padded], message_bytes: usize, out: &mut [u8], length: usize) {
+        many::derive_padded(&self.context, messages, message_bytes, out, length);
     }
 
     /// The first `N` bytes.

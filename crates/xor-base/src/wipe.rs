@@ -5,6 +5,7 @@ use std::ops::{Deref, DerefMut};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::BaseError;
+use crate::kernels::memory;
 
 /// What a [`Wiped`] buffer may hold: plain values, wiped many at once.
 pub trait Wipe: Copy {
@@ -47,10 +48,7 @@ impl<T: Wipe> Wiped<T> {
     /// # Errors
     /// `OutOfMemory`.
     pub fn zeros(count: usize) -> Result<Self, BaseError> {
-        let mut values = Vec::new();
-        values
-            .try_reserve_exact(count)
-            .map_err(|_| BaseError::OutOfMemory)?;
+        let mut values = memory::reserve(count).map_err(|_| BaseError::OutOfMemory)?;
         values.resize(count, T::ZERO);
         Ok(Self(values))
     }

@@ -2,9 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use xor_base::kernels::memory;
+
 use super::layout::CellShape;
 use super::order::head;
 use crate::{OpeningError, PsiError};
+
+/// Labels that are looked up in step.
+const LABELS_AT_ONCE: usize = 32;
 
 /// Cells that are found by label.
 pub(super) struct CellList<'a> {
@@ -38,7 +43,7 @@ impl<'a> CellList<'a> {
         let mut before: Option<&[u8]> = None;
         for cell in cells.chunks_exact(width.max(1)) {
             let label = cell.get(..shape.label).unwrap_or_default();
-            if before.is_some_and(|before| label <= before) {
+            if before.is_some_and(|before| !is_less(before, label)) {
                 return Err(OpeningError::RepeatedLabel.into());
             }
             before = Some(label);
@@ -80,13 +85,58 @@ impl<'a> CellList<'a> {
     /// Labels look random, so a bucket holds about one; a forged list only costs its author's bound.
     pub fn find(&self, label: &[u8]) -> Option<usize> {
         let (bucket, tag) = self.place(label);
-        let (start, end) = (
-            *self.starts.get(bucket)? as usize,
-            *self.starts.get(bucket + 1)? as usize,
-        );
-        let tags = self.tags.get(start..end)?;
-        let mut low = start + tags.partition_point(|other| *other < tag);
-        let mut high = start + tags.partition_point(|other| *other <= tag);
+        self.with_label(self.with_tag(self.bucket(bucket), tag), label)
+    }
+
+    /// Gives `found` the number and the cell of each label that is here.
+    ///
+    /// Memory is asked for some labels ahead, in three steps: bucket, tags, cell.
+    pub fn find_many(&self, labels: &[u8], mut found: impl FnMut(usize, usize)) {
+        let mut places = [(0, 0); LABELS_AT_ONCE];
+        let mut spans = [(0, 0); LABELS_AT_ONCE];
+        let blocks = labels.chunks(self.shape.label * LABELS_AT_ONCE);
+        for (labels, first) in blocks.zip((0..).step_by(LABELS_AT_ONCE)) {
+            let each = || labels.chunks_exact(self.shape.label);
+            for (label, place) in each().zip(&mut places) {
+                *place = self.place(label);
+                memory::prefetch(&self.starts, place.0);
+            }
+            for ((_, (bucket, _)), span) in each().zip(&places).zip(&mut spans) {
+                *span = self.bucket(*bucket);
+                memory::prefetch(&self.tags, span.0);
+            }
+            for ((_, (_, tag)), span) in each().zip(&places).zip(&mut spans) {
+                *span = self.with_tag(*span, *tag);
+                if span.0 < span.1 {
+                    let start = span.0 * self.width;
+                    memory::prefetch(self.cells, start);
+                    memory::prefetch(self.cells, start + self.width - 1);
+                }
+            }
+            for ((label, span), number) in each().zip(&spans).zip(first..) {
+                if let Some(cell) = self.with_label(*span, label) {
+                    found(number, cell);
+                }
+            }
+        }
+    }
+
+    /// Where the labels of a bucket start and end.
+    fn bucket(&self, bucket: usize) -> (usize, usize) {
+        match self.starts.get(bucket..bucket + 2) {
+            Some([start, end]) => (*start as usize, *end as usize),
+            _ => (0, 0),
+        }
+    }
+
+    fn with_tag(&self, (start, end): (usize, usize), tag: u32) -> (usize, usize) {
+        let tags = self.tags.get(start..end).unwrap_or_default();
+        let low = tags.partition_point(|other| *other < tag);
+        let high = tags.partition_point(|other| *other <= tag);
+        (start + low, start + high)
+    }
+
+    fn with_label(&self, (mut low, mut high): (usize, usize), label: &[u8]) -> Option<usize> {
         while low < high {
             let middle = low + (high - low) / 2;
             match self.cell(middle).get(..self.shape.label)?.cmp(label) {
@@ -114,7 +164,15 @@ impl<'a> CellList<'a> {
     }
 }
 
+// Mostly the first bytes decide, without a call.
+fn is_less(left: &[u8], right: &[u8]) -> bool {
+    match head(left).cmp(&head(right)) {
+        std::cmp::Ordering::Equal => left < right,
+        order => order.is_lt(),
+    }
+}
+
 /// Whether the records strictly increase.
 pub(super) fn is_ascending<const N: usize>(records: &[[u8; N]]) -> bool {
-    records.is_sorted_by(|left, right| left < right)
+    records.is_sorted_by(|left, right| is_less(left, right))
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
+use xor_base::kernels::memory;
 use xor_base::random;
 use xor_base::rows::Rows;
 use xor_base::wipe::Wiped;
@@ -17,6 +18,9 @@ use crate::PsiError;
 
 /// The cells of that many keys mostly lie in the nearest caches until they are finished.
 const GROUPS_PER_TASK: usize = 1 << 9;
+
+/// Records that are asked for before they are copied.
+const RECORDS_AHEAD: usize = 16;
 
 /// Records in the order in which they are written, wiped when dropped: openers are secrets, and labels
 /// beside the table's order would tell later which rows matched.
@@ -56,6 +60,11 @@ impl List {
         let order = self.order.get(first..).unwrap_or_default();
         let mut rest = out;
         for (place, index) in order.iter().enumerate() {
+            // Records lie anywhere in the list.
+            if let Some(ahead) = order.get(place + RECORDS_AHEAD) {
+                memory::prefetch(&self.bytes, *ahead as usize * self.width);
+                memory::prefetch(&self.bytes, (*ahead as usize + 1) * self.width - 1);
+            }
             let record = record(&self.bytes, self.width, *index as usize);
             let record = record
                 .get(if place == 0 { skipped } else { 0 }..)

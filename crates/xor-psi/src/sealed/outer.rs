@@ -13,6 +13,7 @@ use hpke::aead::AesGcm256;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::XWing;
 use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
+use xor_base::kernels::memory;
 use zeroize::Zeroizing;
 
 use super::header::{Core, Header};
@@ -139,10 +140,7 @@ impl StreamKey {
     pub fn open(&self, stream: &mut dyn Read, plain_bytes: u64) -> Result<Vec<u8>, PsiError> {
         let chunks = chunk_count(plain_bytes);
         let total = usize::try_from(plain_bytes).map_err(|_| PsiError::OutOfMemory)?;
-        let mut plain = Vec::new();
-        plain
-            .try_reserve_exact(total)
-            .map_err(|_| PsiError::OutOfMemory)?;
+        let mut plain = memory::reserve(total).map_err(|_| PsiError::OutOfMemory)?;
         plain.resize(total, 0);
         let mut sealed = vec![0; CHUNK_BYTES + TAG_BYTES];
         let mut rest = plain.as_mut_slice();

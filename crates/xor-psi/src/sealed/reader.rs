@@ -104,10 +104,10 @@ impl<'a, 'b> Reader<'a, 'b> {
         labels.resize(keys.len() * length, 0);
         let numbered = keys.iter().map(|key| (key, 0));
         self.lists.stream.fill(numbered, labels, length);
-        let labels = labels.chunks_exact(length).enumerate();
-        labels
-            .filter_map(|(key, label)| Some((key, self.lists.cells.find(label)?)))
-            .collect()
+        let mut hits = Vec::new();
+        let cells = &self.lists.cells;
+        cells.find_many(labels, |key, cell| hits.push((key, cell)));
+        hits
     }
 
     fn open_closed(&mut self, key: &Secret, cell: usize, mask: &[u8]) -> Result<Secret, PsiError> {

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 use xor_base::derive::{Derive, Purpose};
+use xor_base::kernels::many::Padded;
 use xor_base::wipe::Wiped;
 
 use super::layout::SECRET_BYTES;
@@ -86,14 +87,14 @@ impl HalfSecrets {
 
 /// Messages and outputs of one task.
 struct PairScratch {
-    messages: Wiped<[u8; 3 * SECRET_BYTES]>,
+    messages: Wiped<Padded>,
     pairs: Wiped<[u8; 2 * SECRET_BYTES]>,
 }
 
 impl PairScratch {
     fn new() -> Self {
         Self {
-            messages: Wiped::from(vec![[0; 3 * SECRET_BYTES]; KEYS_PER_TASK]),
+            messages: Wiped::from(vec![[0; _]; KEYS_PER_TASK]),
             pairs: Wiped::from(vec![[0; 2 * SECRET_BYTES]; KEYS_PER_TASK]),
         }
     }
@@ -106,11 +107,19 @@ impl PairScratch {
         [left, right]: [&mut [Secret]; 2],
     ) {
         for ((message, first), second) in self.messages.iter_mut().zip(first).zip(second) {
-            write_parts(message, &[first, second, attempt]);
+            let (parts, _) = message.as_chunks_mut::<SECRET_BYTES>();
+            parts
+                .iter_mut()
+                .zip([first, second, attempt])
+                .for_each(|(to, from)| *to = *from);
         }
         let (pairs, _) = self.pairs.split_at_mut(first.len());
-        let messages = self.messages.iter().map(<[u8; 48]>::as_slice);
-        derive.fill_many(messages, pairs.as_flattened_mut(), 2 * SECRET_BYTES);
+        derive.fill_padded(
+            &self.messages,
+            3 * SECRET_BYTES,
+            pairs.as_flattened_mut(),
+            2 * SECRET_BYTES,
+        );
         for ((pair, left), right) in pairs.iter().zip(left).zip(right) {
             let (low, high) = pair.split_at(SECRET_BYTES);
             left.copy_from_slice(low);
@@ -125,31 +134,26 @@ pub(super) fn opener_keys<'s>(
     pairs: impl Iterator<Item = (&'s Secret, &'s Secret)>,
     keys: &mut [Secret],
 ) {
-    let mut messages = Wiped::from(vec![[0; 2 * SECRET_BYTES]; KEYS_AT_ONCE]);
+    let mut messages = Wiped::from(vec![[0_u8; 64]; KEYS_AT_ONCE]);
     let mut pairs = pairs.fuse();
     for keys in keys.chunks_mut(KEYS_AT_ONCE) {
         for (message, (s_o, s_c)) in messages.iter_mut().zip(pairs.by_ref().take(keys.len())) {
-            write_parts(message, &[s_o, s_c]);
+            let (parts, _) = message.as_chunks_mut::<SECRET_BYTES>();
+            parts
+                .iter_mut()
+                .zip([s_o, s_c])
+                .for_each(|(to, from)| *to = *from);
         }
-        let messages = messages.iter().map(<[u8; 32]>::as_slice);
-        derive.fill_many(messages, keys.as_flattened_mut(), SECRET_BYTES);
+        derive.fill_padded(&messages, 2 * SECRET_BYTES, keys.as_flattened_mut(), SECRET_BYTES);
     }
 }
 
 /// A multiple of what is hashed side by side.
 const KEYS_AT_ONCE: usize = 64;
 
-fn write_parts(message: &mut [u8], parts: &[&[u8]]) {
-    let mut rest = message;
-    for part in parts {
-        let (to, following) = rest.split_at_mut(part.len());
-        to.copy_from_slice(part);
-        rest = following;
-    }
-}
-
 /// Key ‖ attempt ‖ side ‖ number.
-pub(super) const CELL_MESSAGE_BYTES: usize = 41;
+const CELL_MESSAGE_BYTES: usize = 41;
+const NUMBER_AT: usize = 33;
 
 /// `label ‖ stream = D("cell", k ‖ attempt ‖ side ‖ j)`.
 #[derive(Clone)]
@@ -177,18 +181,27 @@ impl CellStream {
         out: &mut [u8],
         length: usize,
     ) {
-        let mut messages = Wiped::from(vec![[0; CELL_MESSAGE_BYTES]; KEYS_AT_ONCE]);
+        let mut block: Padded = [0; _];
+        if let [_, attempt, rest @ ..] = block.as_chunks_mut::<SECRET_BYTES>().0 {
+            *attempt = self.attempt;
+            if let Some(side) = rest.as_flattened_mut().first_mut() {
+                *side = self.side.byte();
+            }
+        }
+        let mut messages = Wiped::from(vec![block; KEYS_AT_ONCE]);
         let mut cells = cells.into_iter();
         for out in out.chunks_mut(length * KEYS_AT_ONCE) {
             let count = out.len() / length;
             for (message, (key, number)) in messages.iter_mut().zip(cells.by_ref().take(count)) {
-                write_parts(
-                    message,
-                    &[key, &self.attempt, &[self.side.byte()], &number.to_le_bytes()],
-                );
+                if let Some(to) = message.first_chunk_mut() {
+                    *to = *key;
+                }
+                if let Some(to) = message.get_mut(NUMBER_AT..CELL_MESSAGE_BYTES) {
+                    to.copy_from_slice(&number.to_le_bytes());
+                }
             }
-            let messages = messages.iter().map(<[u8; CELL_MESSAGE_BYTES]>::as_slice);
-            self.derive.fill_many(messages, out, length);
+            self.derive
+                .fill_padded(&messages, CELL_MESSAGE_BYTES, out, length);
         }
     }
 }
