@@ -1,7 +1,5 @@
 //! Arrow arrays behind their declared types, read value by value.
 
-use std::sync::Arc;
-
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, LargeStringArray,
     StringArray, StringViewArray, TimestampMicrosecondArray,
@@ -108,75 +106,5 @@ pub(crate) fn check_lengths(columns: &[Column<'_>], rows: usize) -> Result<(), B
         Ok(())
     } else {
         Err(BaseError::Ragged)
-    }
-}
-
-/// Collects the values of one column while rows are decoded.
-pub(crate) enum ColumnBuilder {
-    Bool(arrow_array::builder::BooleanBuilder),
-    Int64(arrow_array::builder::Int64Builder),
-    Float64(arrow_array::builder::Float64Builder),
-    Date(arrow_array::builder::Date32Builder),
-    Decimal(arrow_array::builder::Decimal128Builder),
-    Text(arrow_array::builder::StringBuilder),
-    Micros(arrow_array::builder::TimestampMicrosecondBuilder),
-}
-
-impl ColumnBuilder {
-    pub(crate) fn new(kind: &Type, rows: usize) -> Self {
-        use arrow_array::builder as b;
-        let arrow = kind.arrow();
-        match kind {
-            Type::Bool => Self::Bool(b::BooleanBuilder::with_capacity(rows)),
-            Type::Int64 => Self::Int64(b::Int64Builder::with_capacity(rows)),
-            Type::Float64 => Self::Float64(b::Float64Builder::with_capacity(rows)),
-            Type::Date => Self::Date(b::Date32Builder::with_capacity(rows)),
-            Type::Text => Self::Text(b::StringBuilder::with_capacity(rows, rows * 8)),
-            Type::Decimal { .. } => {
-                Self::Decimal(b::Decimal128Builder::with_capacity(rows).with_data_type(arrow))
-            }
-            Type::Timestamp | Type::TimestampIn(_) => {
-                Self::Micros(b::TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(arrow))
-            }
-        }
-    }
-
-    pub(crate) fn append_null(&mut self) {
-        match self {
-            Self::Bool(builder) => builder.append_null(),
-            Self::Int64(builder) => builder.append_null(),
-            Self::Float64(builder) => builder.append_null(),
-            Self::Date(builder) => builder.append_null(),
-            Self::Decimal(builder) => builder.append_null(),
-            Self::Text(builder) => builder.append_null(),
-            Self::Micros(builder) => builder.append_null(),
-        }
-    }
-
-    /// Appends a value that was read under this column's own type.
-    pub(crate) fn append(&mut self, value: Value<'_>) -> Result<(), BaseError> {
-        match (self, value) {
-            (Self::Bool(builder), Value::Bool(value)) => builder.append_value(value),
-            (Self::Int64(builder), Value::Int64(value)) => builder.append_value(value),
-            (Self::Float64(builder), Value::Float64(value)) => builder.append_value(value),
-            (Self::Date(builder), Value::Date(value)) => builder.append_value(value),
-            (Self::Decimal(builder), Value::Decimal(value)) => builder.append_value(value),
-            (Self::Text(builder), Value::Text(value)) => builder.append_value(value),
-            (Self::Micros(builder), Value::Micros(value)) => builder.append_value(value),
-            _ => return Err(BaseError::MalformedRow),
-        }
-        Ok(())
-    }
-
-    pub(crate) fn finish(&mut self) -> ArrayRef {
-        match self {
-            Self::Bool(builder) => Arc::new(builder.finish()),
-            Self::Int64(builder) => Arc::new(builder.finish()),
-            Self::Float64(builder) => Arc::new(builder.finish()),
-            Self::Date(builder) => Arc::new(builder.finish()),
-            Self::Decimal(builder) => Arc::new(builder.finish()),
-            Self::Text(builder) => Arc::new(builder.finish()),
-            Self::Micros(builder) => Arc::new(builder.finish()),
-        }
     }
 }

@@ -2,6 +2,8 @@
 
 use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 
+use crate::kernels::many::{self, Padded};
+
 /// What a derived value is for. Different purposes never collide, whatever their inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -61,6 +63,25 @@ impl Derive {
         hasher.finalize_xof().fill(out);
     }
 
+    /// For each message what [`Self::fill`] gives on it alone, `length` bytes one after the other.
+    ///
+    /// # Shapes
+    /// `messages`: [n]; `out`: [n · length], `length` above zero.
+    ///
+    /// # Panics
+    /// If there are fewer messages than `out` has room for.
+    pub fn fill_many<'m>(&self, messages: impl IntoIterator<Item = &'m [u8]>, out: &mut [u8], length: usize) {
+        many::derive(&self.context, messages, out, length);
+    }
+
+    /// As [`Self::fill_many`], of messages of `message_bytes`, each filled up with zeros to a block.
+    ///
+    /// # Panics
+    /// As [`Self::fill_many`], and for messages longer than a block.
+    pub fn fill_padded(&self, messages: &[Padded], message_bytes: usize, out: &mut [u8], length: usize) {
+        many::derive_padded(&self.context, messages, message_bytes, out, length);
+    }
+
     /// The first `N` bytes.
     #[must_use]
     pub fn array<const N: usize>(&self, material: &[&[u8]]) -> [u8; N] {
@@ -78,6 +99,18 @@ mod tests {
     fn is_blake3_derive_key_of_the_concatenation() {
         let derived: [u8; 32] = Derive::new(Purpose::Pair).array(&[b"ab", b"", b"c"]);
         assert_eq!(derived, blake3::derive_key("xor sealed-join v1 pair", b"abc"));
+    }
+
+    #[test]
+    fn many_are_the_same_as_one_after_the_other() {
+        let derive = Derive::new(Purpose::Cell);
+        let bytes: Vec<u8> = (0..200).collect();
+        let mut many = [0; 11 * 100];
+        derive.fill_many(bytes.chunks(17).take(11), &mut many, 100);
+        for (message, many) in bytes.chunks(17).zip(many.chunks(100)) {
+            let one: [u8; 100] = derive.array(&[message]);
+            assert_eq!(one, many);
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@
 pub enum BaseError {
     #[error("the operating system gave no randomness")]
     Randomness,
+    #[error("there is not enough memory")]
+    OutOfMemory,
     #[error("`{name}` is no type of a column")]
     UnknownType { name: String },
     #[error("column {column} should be {expected} and is {found}")]

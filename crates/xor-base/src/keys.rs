@@ -12,6 +12,8 @@ use crate::columns::{Column, Value, check_lengths};
 use crate::derive::{Derive, Purpose};
 use crate::types::Type;
 
+const ROWS_PER_TASK: usize = 1 << 10;
+
 /// What may be compared with what. Both sides of a join name the same kind for each part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
@@ -121,20 +123,51 @@ impl<'a> Keys<'a> {
     pub fn inputs(&self) -> Inputs {
         let derive = Derive::new(Purpose::Key);
         let mut values = vec![[0; 32]; self.rows];
-        let mut is_null = vec![true; self.rows];
+        let mut is_null = vec![false; self.rows];
         values
-            .par_iter_mut()
-            .zip(&mut is_null)
+            .par_chunks_mut(ROWS_PER_TASK)
+            .zip(is_null.par_chunks_mut(ROWS_PER_TASK))
             .enumerate()
-            .with_min_len(1024)
-            .for_each_init(Vec::new, |scratch, (row, (value, is_null))| {
-                if self.normal_form(row, scratch) {
-                    *is_null = false;
-                    derive.fill(&[scratch], value);
-                }
+            .for_each_init(Forms::default, |forms, (task, (values, is_null))| {
+                self.fill_inputs(task * ROWS_PER_TASK, &derive, forms, values, is_null);
             });
         Inputs { values, is_null }
     }
+
+    /// The inputs of the rows from `first` on, as many as `values` has room for.
+    fn fill_inputs(
+        &self,
+        first: usize,
+        derive: &Derive,
+        forms: &mut Forms,
+        values: &mut [[u8; 32]],
+        is_null: &mut [bool],
+    ) {
+        forms.bytes.clear();
+        forms.ends.clear();
+        for (row, is_null) in (first..).zip(is_null.iter_mut()) {
+            let start = forms.bytes.len();
+            if !self.parts.iter().all(|part| part.write(row, &mut forms.bytes)) {
+                forms.bytes.truncate(start);
+                *is_null = true;
+            }
+            forms.ends.push(forms.bytes.len());
+        }
+        let starts = std::iter::once(0).chain(forms.ends.iter().copied());
+        let forms = starts
+            .zip(&forms.ends)
+            .map(|(start, end)| forms.bytes.get(start..*end).unwrap_or_default());
+        derive.fill_many(forms, values.as_flattened_mut(), 32);
+        let nulls = values.iter_mut().zip(is_null).filter(|(_, is_null)| **is_null);
+        nulls.for_each(|(value, _)| *value = [0; 32]);
+    }
+}
+
+/// The normal forms of the rows of one task, one after the other; empty where a part is NULL.
+#[derive(Default)]
+struct Forms {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
 }
 
 impl Part<'_> {

@@ -3,10 +3,12 @@
 //! A row is a NULL bitmap of at least one byte and then its values in column order. It tells its own
 //! length, and no row is longer than [`RowCodec::longest`], which follows from the schema alone.
 
+mod decode;
+
 use arrow_array::ArrayRef;
 
 use crate::BaseError;
-use crate::columns::{Column, ColumnBuilder, Value, check_lengths};
+use crate::columns::{Column, Value, check_lengths};
 use crate::types::Type;
 
 /// A payload column.
@@ -78,73 +80,6 @@ impl RowCodec {
             count: rows,
         })
     }
-
-    /// Checks one row at the start of `bytes` and returns its length.
-    ///
-    /// # Errors
-    /// `MalformedRow` whenever encoding what was read would not give the same bytes.
-    pub fn measure(&self, bytes: &[u8]) -> Result<usize, BaseError> {
-        self.parse(bytes, |_, _| Ok(()))
-    }
-
-    /// Turns rows into columns; `None` is a row of NULLs. What follows a row in its slice is not looked at.
-    ///
-    /// # Errors
-    /// `MalformedRow`.
-    pub fn decode<'b>(
-        &self,
-        rows: impl ExactSizeIterator<Item = Option<&'b [u8]>>,
-    ) -> Result<Vec<ArrayRef>, BaseError> {
-        let count = rows.len();
-        let mut builders: Vec<_> = self
-            .fields
-            .iter()
-            .map(|field| ColumnBuilder::new(&field.kind, count))
-            .collect();
-        for row in rows {
-            let Some(bytes) = row else {
-                builders.iter_mut().for_each(ColumnBuilder::append_null);
-                continue;
-            };
-            self.parse(bytes, |index, value| {
-                let builder = builders.get_mut(index).ok_or(BaseError::MalformedRow)?;
-                match value {
-                    Some(value) => builder.append(value),
-                    None => {
-                        builder.append_null();
-                        Ok(())
-                    }
-                }
-            })?;
-        }
-        Ok(builders.iter_mut().map(ColumnBuilder::finish).collect())
-    }
-
-    fn parse<'b>(
-        &self,
-        bytes: &'b [u8],
-        mut each: impl FnMut(usize, Option<Value<'b>>) -> Result<(), BaseError>,
-    ) -> Result<usize, BaseError> {
-        let mut reader = Reader(bytes);
-        let bitmap = reader.take(self.bitmap_bytes())?;
-        let is_null = |index: usize| {
-            bitmap
-                .get(index / 8)
-                .is_some_and(|byte| byte >> (index % 8) & 1 == 1)
-        };
-        if (self.fields.len()..bitmap.len() * 8).any(is_null) {
-            return Err(BaseError::MalformedRow);
-        }
-        for (index, field) in self.fields.iter().enumerate() {
-            let value = if is_null(index) {
-                None
-            } else {
-                Some(reader.value(field)?)
-            };
-            each(index, value)?;
-        }
-        Ok(bytes.len() - reader.0.len())
-    }
 }
 
 impl Rows<'_> {
@@ -152,6 +87,12 @@ impl Rows<'_> {
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
+    }
+
+    /// No row takes more bytes.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        self.codec.longest()
     }
 
     /// The encoded length of a row below `count()`.
@@ -271,71 +212,5 @@ impl Writer<'_> {
                 self.put(text.as_bytes());
             }
         }
-    }
-}
-
-/// Reads what an unknown peer wrote: nothing here can fail other than with `MalformedRow`.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], BaseError> {
-        let (head, tail) = self.0.split_at_checked(count).ok_or(BaseError::MalformedRow)?;
-        self.0 = tail;
-        Ok(head)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], BaseError> {
-        self.take(N)?.try_into().map_err(|_| BaseError::MalformedRow)
-    }
-
-    /// An unsigned integer of at most 4 bytes.
-    fn length(&mut self, bytes: usize) -> Result<usize, BaseError> {
-        let little_endian = self.take(bytes)?;
-        Ok(little_endian
-            .iter()
-            .rev()
-            .fold(0, |value, byte| value << 8 | usize::from(*byte)))
-    }
-
-    fn value(&mut self, field: &Field) -> Result<Value<'a>, BaseError> {
-        match &field.kind {
-            Type::Bool => match self.array::<1>()? {
-                [0] => Ok(Value::Bool(false)),
-                [1] => Ok(Value::Bool(true)),
-                _ => Err(BaseError::MalformedRow),
-            },
-            Type::Int64 => Ok(Value::Int64(i64::from_le_bytes(self.array()?))),
-            Type::Float64 => Ok(Value::Float64(f64::from_bits(u64::from_le_bytes(self.array()?)))),
-            Type::Date => Ok(Value::Date(i32::from_le_bytes(self.array()?))),
-            Type::Decimal { precision, .. } => self.decimal(*precision),
-            Type::Text => self.text(field.max_bytes),
-            Type::Timestamp | Type::TimestampIn(_) => Ok(Value::Micros(i64::from_le_bytes(self.array()?))),
-        }
-    }
-
-    fn decimal(&mut self, precision: u8) -> Result<Value<'a>, BaseError> {
-        let bytes = self.take(decimal_bytes(precision))?;
-        let sign = if bytes.last().is_some_and(|byte| byte & 0x80 != 0) {
-            0xff
-        } else {
-            0
-        };
-        let mut wide = [sign; 16];
-        wide.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        let value = i128::from_le_bytes(wide);
-        if value.unsigned_abs() < decimal_limit(precision).unsigned_abs() {
-            Ok(Value::Decimal(value))
-        } else {
-            Err(BaseError::MalformedRow)
-        }
-    }
-
-    fn text(&mut self, max_bytes: usize) -> Result<Value<'a>, BaseError> {
-        let length = self.length(length_bytes(max_bytes))?;
-        if length > max_bytes {
-            return Err(BaseError::MalformedRow);
-        }
-        let text = std::str::from_utf8(self.take(length)?).map_err(|_| BaseError::MalformedRow)?;
-        Ok(Value::Text(text))
     }
 }

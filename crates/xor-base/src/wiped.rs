@@ -1,31 +1,50 @@
-//! Vectors of secrets.
+//! Buffers of secrets.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use zeroize::{ZeroizeOnDrop, optimization_barrier};
+use zeroize::ZeroizeOnDrop;
 
-/// A vector of fixed length that is overwritten when dropped: as a whole, where [`zeroize::Zeroizing`] writes
-/// element by element, which takes longer than what most loops here do with them.
+use crate::BaseError;
+use crate::kernels::memory;
+pub use crate::kernels::memory::{Plain, wipe};
+
+/// A buffer of fixed length that is overwritten when dropped: as a whole, where [`zeroize::Zeroizing`] writes
+/// value by value, which takes longer than most of what is done with them here.
 ///
 /// Never grows, so no copy is left behind.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Wiped<T: Copy + Default>(Vec<T>);
+#[derive(Clone, PartialEq, Eq)]
+pub struct Wiped<T: Plain>(Vec<T>);
 
-impl<T: Copy + Default> Wiped<T> {
-    /// Takes over `vector`.
+impl<T: Plain> Wiped<T> {
+    /// Takes over what was built elsewhere; what lies beyond its length holds no secret.
     #[must_use]
-    pub fn new(vector: Vec<T>) -> Self {
-        Self(vector)
+    pub fn new(values: Vec<T>) -> Self {
+        Self(values)
     }
 
-    /// `length` times the default, which is zero for everything that is kept here.
+    /// `count` zeros.
+    ///
+    /// # Panics
+    /// When there is not enough memory. For lengths that a constant bounds; see [`Wiped::try_zeros`].
     #[must_use]
-    pub fn zeros(length: usize) -> Self {
-        Self(vec![T::default(); length])
+    #[allow(clippy::panic)]
+    pub fn zeros(count: usize) -> Self {
+        match memory::zeros(count) {
+            Some(values) => Self(values),
+            None => panic!("out of memory"),
+        }
     }
 
-    /// Wipes and forgets what stands behind the first `length` elements.
+    /// `count` zeros.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn try_zeros(count: usize) -> Result<Self, BaseError> {
+        memory::zeros(count).map(Self).ok_or(BaseError::OutOfMemory)
+    }
+
+    /// Wipes and forgets what stands behind the first `length` values.
     pub fn truncate(&mut self, length: usize) {
         if let Some(rest) = self.0.get_mut(length..) {
             wipe(rest);
@@ -34,21 +53,21 @@ impl<T: Copy + Default> Wiped<T> {
     }
 }
 
-/// Overwrites with zeros, whether or not anybody reads them again.
-pub fn wipe<T: Copy + Default>(secrets: &mut [T]) {
-    secrets.fill(T::default());
-    optimization_barrier(secrets);
+impl<T: Plain> Default for Wiped<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
 }
 
-impl<T: Copy + Default> Drop for Wiped<T> {
+impl<T: Plain> Drop for Wiped<T> {
     fn drop(&mut self) {
         wipe(&mut self.0);
     }
 }
 
-impl<T: Copy + Default> ZeroizeOnDrop for Wiped<T> {}
+impl<T: Plain> ZeroizeOnDrop for Wiped<T> {}
 
-impl<T: Copy + Default> Deref for Wiped<T> {
+impl<T: Plain> Deref for Wiped<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
@@ -56,20 +75,20 @@ impl<T: Copy + Default> Deref for Wiped<T> {
     }
 }
 
-impl<T: Copy + Default> DerefMut for Wiped<T> {
+impl<T: Plain> DerefMut for Wiped<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         &mut self.0
     }
 }
 
-impl<T: Copy + Default> FromIterator<T> for Wiped<T> {
+impl<T: Plain> FromIterator<T> for Wiped<T> {
     /// Leaves copies behind where the length is not known in advance.
     fn from_iter<I: IntoIterator<Item = T>>(iterator: I) -> Self {
         Self(iterator.into_iter().collect())
     }
 }
 
-impl<'a, T: Copy + Default> IntoIterator for &'a Wiped<T> {
+impl<'a, T: Plain> IntoIterator for &'a Wiped<T> {
     type Item = &'a T;
     type IntoIter = std::slice::Iter<'a, T>;
 
@@ -78,7 +97,7 @@ impl<'a, T: Copy + Default> IntoIterator for &'a Wiped<T> {
     }
 }
 
-impl<T: Copy + Default> fmt::Debug for Wiped<T> {
+impl<T: Plain> fmt::Debug for Wiped<T> {
     // Secrets: only their number is shown.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Wiped({})", self.0.len())
@@ -98,5 +117,6 @@ mod tests {
         assert_eq!(format!("{secrets:?}"), "Wiped(3)");
         wipe(&mut secrets);
         assert_eq!(secrets, Wiped::zeros(3));
+        assert!(Wiped::<u64>::try_zeros(usize::MAX / 4).is_err());
     }
 }

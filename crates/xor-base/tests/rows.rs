@@ -115,7 +115,7 @@ proptest! {
             prop_assert_eq!(codec.measure(&followed), Ok(bytes.len()));
             prop_assert_eq!(codec.measure(&bytes[..bytes.len() - 1]), Err(BaseError::MalformedRow));
         }
-        let decoded = codec.decode(encoded.iter().map(|bytes| Some(bytes.as_slice()))).unwrap();
+        let decoded = codec.decode(&encoded.iter().map(|bytes| Some(bytes.as_slice())).collect::<Vec<_>>()).unwrap();
         for (before, after) in columns.iter().zip(&decoded) {
             prop_assert_eq!(before.to_data(), after.to_data());
         }
@@ -125,7 +125,7 @@ proptest! {
     fn what_is_read_as_a_row_is_written_alike(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
         let codec = codec(&TYPES);
         if let Ok(length) = codec.measure(&bytes) {
-            let columns = codec.decode([Some(bytes.as_slice())].into_iter()).unwrap();
+            let columns = codec.decode(&[Some(bytes.as_slice())]).unwrap();
             prop_assert_eq!(&encode(&codec, &columns, 1)[0], &bytes[..length]);
         }
     }
@@ -206,6 +206,6 @@ fn tables_that_break_their_declaration_are_refused_by_column() {
 
 #[test]
 fn a_row_of_nulls_decodes_to_nulls() {
-    let decoded = codec(&TYPES).decode([None].into_iter()).unwrap();
+    let decoded = codec(&TYPES).decode(&[None]).unwrap();
     assert!(decoded.iter().all(|column| column.is_null(0)));
 }

@@ -149,6 +149,7 @@ impl OuterError {
 fn table_code(error: &BaseError) -> &'static str {
     match error {
         BaseError::Randomness => "resource.no-randomness",
+        BaseError::OutOfMemory => "resource.memory",
         BaseError::TextTooLong { .. } | BaseError::DecimalTooLong { .. } => "resource.above-bound",
         BaseError::FloatKey => "schema.float-key",
         BaseError::MalformedRow => "protocol.bad-row",

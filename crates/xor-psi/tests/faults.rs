@@ -10,6 +10,7 @@ mod common;
 
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use common::*;
 use proptest::prelude::*;
@@ -216,13 +217,13 @@ fn chunks_that_were_signed_wrongly_do_not_open() {
 }
 
 /// Counts how often it is read to its end.
-struct Watched<'a>(Cursor<&'a [u8]>, &'a std::cell::Cell<u32>);
+struct Watched<'a>(Cursor<&'a [u8]>, &'a AtomicU32);
 
 impl Read for Watched<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.0.read(buffer)?;
-        self.1
-            .set(self.1.get() + u32::from(count > 0 && self.0.position() == self.0.get_ref().len() as u64));
+        let is_end = count > 0 && self.0.position() == self.0.get_ref().len() as u64;
+        self.1.fetch_add(u32::from(is_end), Ordering::Relaxed);
         Ok(count)
     }
 }
@@ -237,7 +238,7 @@ impl Seek for Watched<'_> {
 fn nothing_is_opened_before_both_streams_verify() {
     let (spec, [left, mut right]) = full("inner");
     right.bytes.pop();
-    let reads = std::cell::Cell::new(0);
+    let reads = AtomicU32::new(0);
     let mut left_source = Watched(Cursor::new(&left.bytes), &reads);
     let mut right_source = Cursor::new(&right.bytes);
     let stream = |sent: &Sent| (sent.join.stream.header.clone(), sent.join.stream.sha256);
@@ -257,7 +258,7 @@ fn nothing_is_opened_before_both_streams_verify() {
     let result = receive_join(&spec, streams, &SEED, &mut |_| ControlFlow::Continue(()));
     assert_eq!(code(result), "protocol.wrong-length");
     assert_eq!(
-        reads.get(),
+        reads.load(Ordering::Relaxed),
         1,
         "the good stream was read to verify it and not again"
     );

@@ -15,6 +15,7 @@ pub mod block;
 pub mod gf128;
 pub mod hash;
 pub mod many;
+pub mod memory;
 pub mod prefix;
 pub mod prg;
 pub mod sparse;

@@ -9,7 +9,7 @@ use xor_base::keys::Keys;
 use xor_base::rows::Rows;
 
 use super::join::Table;
-use super::joined::{Joined, RowStore};
+use super::joined::{Joined, Part, RowStore};
 use super::spec::{JoinKind, JoinSpec};
 use crate::PsiError;
 use crate::oprf::Side;
@@ -55,11 +55,8 @@ pub fn join(spec: &JoinSpec, tables: [&Table; 2]) -> Result<Joined, PsiError> {
     let [left_store, right_store] = &mut stores;
     let left_rest = append(left_payload, &kept(Side::Left, left_rest), left_store)?;
     let right_rest = append(right_payload, &kept(Side::Right, right_rest), right_store)?;
-    let codecs = [
-        spec.payload(Side::Left).clone(),
-        spec.payload(Side::Right).clone(),
-    ];
-    Ok(Joined::new(codecs, stores, groups, [left_rest, right_rest]))
+    let part = Part::new(stores, groups, [left_rest, right_rest]);
+    Ok(Joined::new(spec.codecs(), vec![part]))
 }
 
 /// Adds the rows with a key to `by_key`; returns the others.

@@ -12,7 +12,8 @@ use xor_channel::{Channel, Meter};
 use super::group::Groups;
 use super::header::Core;
 use super::lists::{self, Contents};
-use super::outer::{SealedStream, Sealer};
+use super::outer::SealedStream;
+use super::sealer::Sealer;
 use super::secrets::{self, Attempt, CellStream, HalfSecrets};
 use super::spec::JoinSpec;
 use crate::PsiError;
@@ -144,7 +145,11 @@ impl Exchanged<'_> {
     ///
     /// # Cost
     /// The bytes of `JoinSpec::shapes` to each recipient's store.
-    pub fn seal(self, sink: &mut dyn Write, progress: OnProgress<'_>) -> Result<SealedJoin, PsiError> {
+    pub fn seal(
+        self,
+        sink: &mut (dyn Write + Send),
+        progress: OnProgress<'_>,
+    ) -> Result<SealedJoin, PsiError> {
         let Self {
             prepared,
             attempt,
@@ -154,8 +159,7 @@ impl Exchanged<'_> {
         } = self;
         let (spec, side) = (prepared.spec, prepared.side);
         clock.restart();
-        let halves = HalfSecrets::derive(side, &outputs, &attempt);
-        drop(outputs);
+        let halves = HalfSecrets::derive(side, outputs, &attempt)?;
         let lists = build_lists(prepared, &halves, attempt)?;
         drop(halves);
         notify(progress, "cells", spec.bound(side))?;
@@ -163,7 +167,7 @@ impl Exchanged<'_> {
         let core = Core::of_join(spec, side, &attempt);
         let mut sealer = Sealer::new(sink, core, &spec.binding.recipients)?;
         for list in lists {
-            list.write(&mut sealer)?;
+            sealer.append(&list)?;
         }
         let stream = sealer.finish()?;
         notify(progress, "seal", spec.bound(side))?;
@@ -219,9 +223,11 @@ fn build_lists(
         built.push(lists::openers(halves.of(spec.carrier()), shape)?);
     }
     if let Some(shape) = shapes.cells {
-        let opener_keys = (*side == spec.opener).then(|| halves.opener_keys(spec.opener));
+        let opener_keys = (*side == spec.opener)
+            .then(|| halves.opener_keys(spec.opener))
+            .transpose()?;
         let keys = match &opener_keys {
-            Some(keys) => keys.as_slice(),
+            Some(keys) => keys,
             None => halves.of(spec.carrier()),
         };
         let contents = Contents {

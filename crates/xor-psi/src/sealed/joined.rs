@@ -1,5 +1,6 @@
 //! An opened join, handed out batch by batch: many equal keys on both sides multiply only here.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -46,29 +47,117 @@ impl RowStore {
     fn row(&self, index: usize) -> Option<&[u8]> {
         self.bytes.get(*self.starts.get(index)?..)
     }
-
-    pub fn append(&mut self, other: Self) -> Result<(), PsiError> {
-        self.reserve(other.len(), other.bytes.len())?;
-        let offset = self.bytes.len();
-        self.bytes.extend(other.bytes);
-        self.starts
-            .extend(other.starts.into_iter().map(|start| start + offset));
-        Ok(())
-    }
 }
 
 /// The rows of one key, on both sides.
 pub(super) type Group = [Range<usize>; 2];
 
+/// Some rows of a result, one piece of memory for each side.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    stores: [RowStore; 2],
+    groups: Vec<Group>,
+    /// Rows without a match, at the end of each store.
+    unmatched: [Range<usize>; 2],
+}
+
+impl Part {
+    pub fn new(stores: [RowStore; 2], groups: Vec<Group>, unmatched: [Range<usize>; 2]) -> Self {
+        Self {
+            stores,
+            groups,
+            unmatched,
+        }
+    }
+
+    /// Every row belongs to a group.
+    pub fn of_groups(stores: [RowStore; 2], groups: Vec<Group>) -> Self {
+        Self::new(stores, groups, [0..0, 0..0])
+    }
+
+    /// No row belongs to a group.
+    pub fn unmatched(stores: [RowStore; 2]) -> Self {
+        let unmatched = [0..stores[0].len(), 0..stores[1].len()];
+        Self::new(stores, Vec::new(), unmatched)
+    }
+
+    pub fn swap_sides(&mut self) {
+        self.stores.reverse();
+        self.unmatched.reverse();
+        self.groups.iter_mut().for_each(|group| group.reverse());
+    }
+
+    fn rows(&self) -> u64 {
+        let groups = self.groups.iter();
+        let pairs = groups.map(|[left, right]| left.len() as u64 * right.len() as u64);
+        let alone = self.unmatched.iter().map(|rows| rows.len() as u64);
+        pairs.chain(alone).fold(0, u64::saturating_add)
+    }
+
+    /// Appends pairs from where `next` stands until `limit` is reached or there are no more.
+    fn append_pairs<'p>(&'p self, next: &mut Cursor, limit: usize, rows: &mut Pairs<'p>) {
+        let [left_store, right_store] = &self.stores;
+        while let (true, Some([left, right])) = (rows.len() < limit, self.groups.get(next.group)) {
+            let (total, width) = (left.len().saturating_mul(right.len()), right.len());
+            let end = total.min(next.pair + (limit - rows.len()));
+            for pair in next.pair..end {
+                let (i, j) = (pair / width, pair % width);
+                rows.push(left_store.row(left.start + i), right_store.row(right.start + j));
+            }
+            next.pair = end;
+            if end == total {
+                next.group += 1;
+                next.pair = 0;
+            }
+        }
+        if next.group < self.groups.len() {
+            return;
+        }
+        let [left, right] = &self.unmatched;
+        let alone = left
+            .clone()
+            .map(|row| (left_store.row(row), None))
+            .chain(right.clone().map(|row| (None, right_store.row(row))));
+        for (left, right) in alone.skip(next.unmatched).take(limit - rows.len()) {
+            rows.push(left, right);
+            next.unmatched += 1;
+        }
+    }
+
+    fn is_done(&self, next: &Cursor) -> bool {
+        let unmatched: usize = self.unmatched.iter().map(ExactSizeIterator::len).sum();
+        next.group >= self.groups.len() && next.unmatched >= unmatched
+    }
+}
+
+/// The rows of one batch on both sides; nothing where a side has none.
+#[derive(Default)]
+struct Pairs<'p> {
+    left: Vec<Option<&'p [u8]>>,
+    right: Vec<Option<&'p [u8]>>,
+}
+
+impl<'p> Pairs<'p> {
+    fn len(&self) -> usize {
+        self.left.len()
+    }
+
+    #[inline]
+    fn push(&mut self, left: Option<&'p [u8]>, right: Option<&'p [u8]>) {
+        self.left.push(left);
+        self.right.push(right);
+    }
+}
+
 /// A join's result, complete and checked, not yet multiplied out.
 #[derive(Debug)]
 pub struct Joined {
     codecs: [RowCodec; 2],
-    stores: [RowStore; 2],
-    groups: Vec<Group>,
-    unmatched: [Range<usize>; 2],
-    schema: SchemaRef,
+    /// What was not handed out yet, and where in the first.
+    parts: VecDeque<Part>,
     next: Cursor,
+    rows: u64,
+    schema: SchemaRef,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,28 +167,18 @@ struct Cursor {
     unmatched: usize,
 }
 
-/// A row of the result: its row on each side, or NULLs.
-type Pair = (Option<usize>, Option<usize>);
-
 impl Joined {
-    /// `unmatched` rows stand at the end of each store.
-    pub(super) fn new(
-        codecs: [RowCodec; 2],
-        stores: [RowStore; 2],
-        groups: Vec<Group>,
-        unmatched: [Range<usize>; 2],
-    ) -> Self {
+    pub(super) fn new(codecs: [RowCodec; 2], parts: Vec<Part>) -> Self {
         let fields = codecs.iter().flat_map(RowCodec::fields);
         let fields: Vec<_> = fields
             .map(|field| ArrowField::new(&field.name, field.kind.arrow(), true))
             .collect();
         Self {
             codecs,
-            stores,
-            groups,
-            unmatched,
-            schema: Arc::new(Schema::new(fields)),
+            rows: parts.iter().map(Part::rows).fold(0, u64::saturating_add),
+            parts: parts.into(),
             next: Cursor::default(),
+            schema: Arc::new(Schema::new(fields)),
         }
     }
 
@@ -112,12 +191,7 @@ impl Joined {
     /// How many rows the result has, before any was handed out. Saturates.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        let pairs = self
-            .groups
-            .iter()
-            .map(|[left, right]| left.len() as u64 * right.len() as u64);
-        let alone = self.unmatched.iter().map(|rows| rows.len() as u64);
-        pairs.chain(alone).fold(0, u64::saturating_add)
+        self.rows
     }
 
     fn batch_rows(&self) -> usize {
@@ -125,42 +199,26 @@ impl Joined {
         (MAX_BATCH_BYTES / row.max(1)).clamp(1, MAX_BATCH_ROWS)
     }
 
-    fn next_pairs(&mut self, limit: usize) -> Vec<Pair> {
-        let mut pairs = Vec::new();
-        while pairs.len() < limit {
-            let Some([left, right]) = self.groups.get(self.next.group) else {
+    /// The next rows, and how many parts they were the last of.
+    fn next_batch(&mut self) -> Option<(Result<RecordBatch, PsiError>, usize)> {
+        let limit = self.batch_rows();
+        let (mut pairs, mut done) = (Pairs::default(), 0);
+        for part in &self.parts {
+            part.append_pairs(&mut self.next, limit, &mut pairs);
+            if !part.is_done(&self.next) {
                 break;
-            };
-            let (total, width) = (left.len().saturating_mul(right.len()), right.len());
-            let end = total.min(self.next.pair + (limit - pairs.len()));
-            pairs.extend((self.next.pair..end).map(|pair| {
-                let (i, j) = (pair / width, pair % width);
-                (Some(left.start + i), Some(right.start + j))
-            }));
-            self.next.pair = end;
-            if end == total {
-                self.next.group += 1;
-                self.next.pair = 0;
             }
+            self.next = Cursor::default();
+            done += 1;
         }
-        let [left, right] = &self.unmatched;
-        let rest = left
-            .clone()
-            .map(|row| (Some(row), None))
-            .chain(right.clone().map(|row| (None, Some(row))));
-        let before = pairs.len();
-        if self.next.group >= self.groups.len() {
-            pairs.extend(rest.skip(self.next.unmatched).take(limit - before));
-            self.next.unmatched += pairs.len() - before;
-        }
-        pairs
+        (pairs.len() > 0).then(|| (self.decode(&pairs), done))
     }
 
-    fn decode(&self, pairs: &[Pair]) -> Result<RecordBatch, PsiError> {
-        let [left_codec, right_codec] = &self.codecs;
-        let [left, right] = &self.stores;
-        let mut columns = left_codec.decode(pairs.iter().map(|(row, _)| left.row((*row)?)))?;
-        columns.extend(right_codec.decode(pairs.iter().map(|(_, row)| right.row((*row)?)))?);
+    fn decode(&self, pairs: &Pairs<'_>) -> Result<RecordBatch, PsiError> {
+        let [left, right] = &self.codecs;
+        let (left, right) = rayon::join(|| left.decode(&pairs.left), || right.decode(&pairs.right));
+        let mut columns = left?;
+        columns.extend(right?);
         let options = RecordBatchOptions::new().with_row_count(Some(pairs.len()));
         RecordBatch::try_new_with_options(self.schema(), columns, &options)
             .map_err(|_| BaseError::Column("columns of the result do not fit").into())
@@ -171,7 +229,9 @@ impl Iterator for Joined {
     type Item = Result<RecordBatch, PsiError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let pairs = self.next_pairs(self.batch_rows());
-        (!pairs.is_empty()).then(|| self.decode(&pairs))
+        let (batch, done) = self.next_batch()?;
+        // Memory shrinks while the result is read.
+        self.parts.drain(..done);
+        Some(batch)
     }
 }

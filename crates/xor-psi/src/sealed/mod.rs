@@ -12,12 +12,15 @@ mod joined;
 pub mod layout;
 mod lists;
 mod opening;
+mod order;
 pub mod outer;
 mod reader;
 mod receive;
 mod release;
+mod sealer;
 mod secrets;
 pub mod spec;
+mod strings;
 
 pub use join::{Exchanged, Prepared, SealedJoin, Step, Table};
 pub use joined::Joined;

@@ -5,7 +5,7 @@
 //! and goes to each recipient by HPKE (X-Wing, HKDF-SHA256, AES-256-GCM) under an info string that
 //! holds plan hash, node, attempt, side and the hash of the header, which commits to the key.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::digest;
@@ -13,12 +13,12 @@ use hpke::aead::AesGcm256;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::XWing;
 use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
-use xor_base::random;
+use xor_base::kernels::memory;
 use zeroize::Zeroizing;
 
 use super::header::{Core, Header};
 use super::hex;
-use super::layout::{chunk_count, stream_bytes};
+use super::layout::chunk_count;
 use super::spec::Recipient;
 use crate::{OuterError, PsiError};
 
@@ -55,99 +55,6 @@ pub struct SealedStream {
 pub fn public_key(seed: &[u8; SEAL_SEED_BYTES]) -> Result<Vec<u8>, OuterError> {
     let private = Seed::from_bytes(seed).map_err(|_| OuterError::BadSealKey)?;
     Ok(XWing::sk_to_pk(&private).to_bytes().to_vec())
-}
-
-/// Encrypts one stream chunk by chunk.
-pub struct Sealer<'a> {
-    sink: &'a mut dyn Write,
-    key: LessSafeKey,
-    header: Header,
-    hash: digest::Context,
-    chunk: Zeroizing<Vec<u8>>,
-    index: u64,
-    written: u64,
-}
-
-impl<'a> Sealer<'a> {
-    /// Draws the stream's key and seals it to every recipient of `core`.
-    ///
-    /// # Errors
-    /// `BadSealKey`, `Randomness`.
-    ///
-    /// # Security
-    /// HPKE base mode: confidentiality and binding only. Who sent a stream is proved by the machine's
-    /// signature over its header and digest.
-    ///
-    /// # Source
-    /// RFC 9180, section 5.1.1; draft-connolly-cfrg-xwing-kem.
-    pub fn new(sink: &'a mut dyn Write, mut core: Core, recipients: &[Recipient]) -> Result<Self, PsiError> {
-        let key: Zeroizing<StreamSecret> = Zeroizing::new(random::array()?);
-        core.commit_to(&key);
-        let info = info(&core);
-        let sealed_keys = recipients
-            .iter()
-            .map(|recipient| seal_key(&recipient.seal_key, &info, key.as_slice()))
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            sink,
-            key: chunk_key(key.as_slice())?,
-            header: Header { core, sealed_keys },
-            hash: digest::Context::new(&digest::SHA256),
-            chunk: Zeroizing::new(Vec::with_capacity(CHUNK_BYTES + TAG_BYTES)),
-            index: 0,
-            written: 0,
-        })
-    }
-
-    /// Appends plaintext.
-    ///
-    /// # Errors
-    /// `Write` when the sink takes no more.
-    pub fn write(&mut self, mut plain: &[u8]) -> Result<(), PsiError> {
-        while !plain.is_empty() {
-            // Only what follows a full chunk tells that it was not the last.
-            if self.chunk.len() == CHUNK_BYTES {
-                self.seal_chunk(false)?;
-            }
-            let room = CHUNK_BYTES - self.chunk.len();
-            let (head, tail) = plain.split_at(room.min(plain.len()));
-            self.chunk.extend_from_slice(head);
-            plain = tail;
-        }
-        Ok(())
-    }
-
-    /// Seals the last chunk.
-    ///
-    /// # Errors
-    /// `Write`; `WrongLength` if the plaintext has another length than the header says.
-    pub fn finish(mut self) -> Result<SealedStream, PsiError> {
-        self.seal_chunk(true)?;
-        self.sink.flush().map_err(PsiError::Write)?;
-        if self.written != stream_bytes(self.header.core.plain_bytes) {
-            return Err(OuterError::WrongLength.into());
-        }
-        let mut sha256 = [0; 32];
-        sha256.copy_from_slice(self.hash.finish().as_ref());
-        Ok(SealedStream {
-            attempt: self.header.core.attempt()?,
-            header: self.header.to_bytes(),
-            sha256,
-            bytes: self.written,
-        })
-    }
-
-    fn seal_chunk(&mut self, is_last: bool) -> Result<(), PsiError> {
-        self.key
-            .seal_in_place_append_tag(nonce(self.index, is_last), Aad::empty(), &mut *self.chunk)
-            .map_err(|_| OuterError::BadChunk)?;
-        self.hash.update(&self.chunk);
-        self.sink.write_all(&self.chunk).map_err(PsiError::Write)?;
-        self.written += self.chunk.len() as u64;
-        self.index += 1;
-        self.chunk.clear();
-        Ok(())
-    }
 }
 
 /// Reads a whole ciphertext and compares it with what the machine signed. Nothing is decrypted.
@@ -233,29 +140,32 @@ impl StreamKey {
     pub fn open(&self, stream: &mut dyn Read, plain_bytes: u64) -> Result<Vec<u8>, PsiError> {
         let chunks = chunk_count(plain_bytes);
         let total = usize::try_from(plain_bytes).map_err(|_| PsiError::OutOfMemory)?;
-        let mut plain = Vec::new();
-        plain
-            .try_reserve_exact(total)
-            .map_err(|_| PsiError::OutOfMemory)?;
+        let mut plain = memory::zeros(total).ok_or(PsiError::OutOfMemory)?;
+        let mut sealed = vec![0; CHUNK_BYTES + TAG_BYTES];
+        let mut rest = plain.as_mut_slice();
         for index in 0..chunks {
-            let expected = (total - plain.len()).min(CHUNK_BYTES) + TAG_BYTES;
-            let mut chunk = Vec::with_capacity(expected);
-            let read = stream
-                .take(expected as u64)
-                .read_to_end(&mut chunk)
-                .map_err(PsiError::Read)?;
-            if read != expected {
-                return Err(OuterError::WrongLength.into());
-            }
+            let (out, following) = rest.split_at_mut(rest.len().min(CHUNK_BYTES));
+            let (sealed, _) = sealed.split_at_mut(out.len() + TAG_BYTES);
+            read_exactly(stream, sealed)?;
+            let (ciphertext, tag) = sealed.split_at(out.len());
             let nonce = nonce(index, index + 1 == chunks);
-            let opened = self.0.open_in_place(nonce, Aad::empty(), &mut chunk);
-            plain.extend_from_slice(opened.map_err(|_| OuterError::BadChunk)?);
+            self.0
+                .open_separate_gather(nonce, Aad::empty(), ciphertext, tag, out)
+                .map_err(|_| OuterError::BadChunk)?;
+            rest = following;
         }
         Ok(plain)
     }
 }
 
-fn seal_key(recipient: &[u8], info: &[u8], key: &[u8]) -> Result<String, OuterError> {
+fn read_exactly(stream: &mut dyn Read, buffer: &mut [u8]) -> Result<(), PsiError> {
+    stream.read_exact(buffer).map_err(|error| match error.kind() {
+        ErrorKind::UnexpectedEof => OuterError::WrongLength.into(),
+        _ => PsiError::Read(error),
+    })
+}
+
+pub(super) fn seal_key(recipient: &[u8], info: &[u8], key: &[u8]) -> Result<String, OuterError> {
     let public = <XWing as Kem>::PublicKey::from_bytes(recipient).map_err(|_| OuterError::BadSealKey)?;
     let (encapsulated, ciphertext) =
         hpke::single_shot_seal::<AesGcm256, HkdfSha256, XWing>(&OpModeS::Base, &public, info, key, &[])
@@ -263,12 +173,12 @@ fn seal_key(recipient: &[u8], info: &[u8], key: &[u8]) -> Result<String, OuterEr
     Ok(hex::encode(&encapsulated.to_bytes()) + &hex::encode(&ciphertext))
 }
 
-fn chunk_key(key: &[u8]) -> Result<LessSafeKey, OuterError> {
+pub(super) fn chunk_key(key: &[u8]) -> Result<LessSafeKey, OuterError> {
     let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| OuterError::WrongKey)?;
     Ok(LessSafeKey::new(key))
 }
 
-fn nonce(index: u64, is_last: bool) -> Nonce {
+pub(super) fn nonce(index: u64, is_last: bool) -> Nonce {
     let mut bytes = [0; 12];
     let (head, tail) = bytes.split_at_mut(8);
     head.copy_from_slice(&index.to_le_bytes());
@@ -278,7 +188,7 @@ fn nonce(index: u64, is_last: bool) -> Nonce {
     Nonce::assume_unique_for_key(bytes)
 }
 
-fn info(core: &Core) -> Vec<u8> {
+pub(super) fn info(core: &Core) -> Vec<u8> {
     let mut info = INFO_PREFIX.to_vec();
     info.extend_from_slice(&core.binding_bytes());
     info.extend_from_slice(digest::digest(&digest::SHA256, &core.to_bytes()).as_ref());

@@ -1,180 +1,236 @@
-//! The cells of one key, found and opened: what a recipient does for each opener that hits.
+//! The cells of many keys on one side, found and opened: what a recipient does for its openers.
+
+use std::ops::Range;
 
 use super::joined::RowStore;
-use super::lists::leb128_len;
+use super::layout::SECRET_BYTES;
 use super::opening::SideLists;
 use super::secrets::{Secret, xor};
+use super::strings::read_leb128;
 use crate::{OpeningError, PsiError};
 
-/// Buffers of one task.
-#[derive(Default)]
-pub(super) struct Scratch {
-    mask: Vec<u8>,
+/// Rows that a task may keep before it asks whether the side may have them.
+const ROWS_ON_CREDIT: usize = 256;
+
+/// Cells of one key whose labels are derived at once.
+const CELLS_AT_ONCE: u64 = 64;
+
+/// What was found for one key.
+pub(super) struct Opened {
+    /// Its number among those that were asked for.
+    pub key: usize,
+    /// `s_o`; zeros if the cells hold none.
+    pub secret: Secret,
+    pub rows: Range<usize>,
+}
+
+/// Reads the cells of one side, for one task.
+pub(super) struct Reader<'a, 'b> {
+    lists: &'b SideLists<'a>,
+    store: RowStore,
+    owed: usize,
+    masks: Vec<u8>,
     string: Vec<u8>,
 }
 
-/// Opens the cells of one key on one side.
-pub(super) struct GroupReader<'a, 'b> {
-    pub lists: &'b SideLists<'a>,
-    pub key: &'b Secret,
-    pub rows: &'b mut RowStore,
-    pub used: &'b mut Vec<u32>,
-}
-
-impl GroupReader<'_, '_> {
-    /// Appends the key's rows. Nothing if the side has no cell for it, else its `s_o` (zeros if it holds none).
-    pub fn open(&mut self, scratch: &mut Scratch) -> Result<Option<Secret>, PsiError> {
-        if self.lists.cells.shape.is_readable {
-            self.open_readable(scratch)
-        } else {
-            self.open_closed(scratch)
+impl<'a, 'b> Reader<'a, 'b> {
+    pub fn new(lists: &'b SideLists<'a>) -> Self {
+        Self {
+            lists,
+            store: RowStore::default(),
+            owed: 0,
+            masks: Vec::new(),
+            string: Vec::new(),
         }
     }
 
-    /// Cell `number` of the key: its index, with the stream that masks its body in `scratch`.
-    fn find(&self, number: u64, mask_bytes: usize, scratch: &mut Scratch) -> Option<usize> {
-        let label = self.lists.cells.shape.label;
-        scratch.mask.resize(label + mask_bytes, 0);
-        // Most openers hit nothing: the stream is only read after a hit.
-        let (head, _) = scratch.mask.split_at_mut(label);
-        self.lists.stream.fill(self.key, number, head);
-        let index = self.lists.cells.find(head)?;
-        self.lists.stream.fill(self.key, number, &mut scratch.mask);
-        Some(index)
+    /// The rows that were opened.
+    ///
+    /// # Errors
+    /// `BadLength`: more than the side's bound.
+    pub fn finish(mut self) -> Result<RowStore, PsiError> {
+        self.settle()?;
+        Ok(self.store)
     }
 
-    /// Asks for cells before they are read: more than there are means that some are reached twice.
-    fn reserve(&self, cells: usize) -> Result<(), PsiError> {
-        if self.lists.unused.take(cells) {
-            Ok(())
-        } else {
-            Err(OpeningError::SharedCell.into())
-        }
-    }
-
-    fn use_cell(&mut self, index: usize) {
-        // Lists hold at most 2^24 cells.
-        self.used.push(u32::try_from(index).unwrap_or(u32::MAX));
-    }
-
-    fn append_cell(&mut self, index: usize, scratch: &mut Scratch) {
-        let start = scratch.string.len();
-        scratch.string.extend_from_slice(self.lists.cells.body(index));
-        let mask = scratch
-            .mask
-            .get(self.lists.cells.shape.label..)
-            .unwrap_or_default();
-        if let Some(cell) = scratch.string.get_mut(start..) {
-            xor(cell, mask);
-        }
-        self.use_cell(index);
-    }
-
-    fn open_closed(&mut self, scratch: &mut Scratch) -> Result<Option<Secret>, PsiError> {
+    /// Appends the rows of the keys that have any here, in the order of the keys.
+    pub fn open(&mut self, keys: &[Secret]) -> Result<Vec<Opened>, PsiError> {
+        let mut masks = std::mem::take(&mut self.masks);
+        let hits = self.first_cells(keys, &mut masks);
         let shape = self.lists.cells.shape;
-        scratch.string.clear();
-        let Some(index) = self.find(0, shape.body, scratch) else {
-            return Ok(None);
-        };
-        self.append_cell(index, scratch);
-        let (prefix, rest) = read_leb128(&scratch.string).ok_or(OpeningError::BadLength)?;
+        let width = self.mask_bytes();
+        // Most keys hit nothing: their streams are only read after a hit.
+        if width > shape.label {
+            masks.resize(hits.len() * width, 0);
+            let hit_keys = hits.iter().filter_map(|(key, _)| Some((keys.get(*key)?, 0)));
+            self.lists.stream.fill(hit_keys, &mut masks, width);
+        }
+        let mut opened = Vec::with_capacity(hits.len());
+        let each = hits.iter().enumerate();
+        for (place, (key, cell)) in each {
+            let first = self.store.len();
+            let mask = masks.get(place * width + shape.label..(place + 1) * width);
+            let mask = mask.unwrap_or_default();
+            let secret = match keys.get(*key) {
+                Some(secret) if shape.is_readable => self.open_readable(secret, *cell, mask)?,
+                Some(secret) => self.open_closed(secret, *cell, mask)?,
+                None => continue,
+            };
+            let rows = first..self.store.len();
+            opened.push(Opened {
+                key: *key,
+                secret,
+                rows,
+            });
+        }
+        self.masks = masks;
+        Ok(opened)
+    }
+
+    /// Of a cell's label and the stream that is needed of it.
+    fn mask_bytes(&self) -> usize {
+        let shape = self.lists.cells.shape;
+        shape.label
+            + if shape.is_readable {
+                shape.secret_bytes()
+            } else {
+                shape.body
+            }
+    }
+
+    /// (key, cell) of the keys that have a cell 0.
+    fn first_cells(&self, keys: &[Secret], labels: &mut Vec<u8>) -> Vec<(usize, usize)> {
+        let length = self.lists.cells.shape.label;
+        labels.resize(keys.len() * length, 0);
+        let numbered = keys.iter().map(|key| (key, 0));
+        self.lists.stream.fill(numbered, labels, length);
+        let mut hits = Vec::new();
+        let cells = &self.lists.cells;
+        cells.find_many(labels, |key, cell| hits.push((key, cell)));
+        hits
+    }
+
+    fn open_closed(&mut self, key: &Secret, cell: usize, mask: &[u8]) -> Result<Secret, PsiError> {
+        let shape = self.lists.cells.shape;
+        self.string.clear();
+        self.append_cell(cell, mask)?;
+        let (prefix, rest) = read_leb128(&self.string).ok_or(OpeningError::BadLength)?;
         let total = prefix.checked_add(rest).ok_or(OpeningError::BadLength)?;
         let cells = total.div_ceil(shape.body);
         if rest <= shape.secret_bytes() || cells > self.lists.cells.count() {
             return Err(OpeningError::BadLength.into());
         }
-        self.reserve(cells)?;
-        scratch
-            .string
-            .try_reserve(cells.saturating_mul(shape.body))
-            .map_err(|_| PsiError::OutOfMemory)?;
-        for number in 1..cells as u64 {
-            let index = self
-                .find(number, shape.body, scratch)
-                .ok_or(OpeningError::MissingCell)?;
-            self.append_cell(index, scratch);
+        self.append_cells(key, 1..cells as u64)?;
+        let string = std::mem::take(&mut self.string);
+        let secret = self.keep_string(&string, prefix, total);
+        self.string = string;
+        secret
+    }
+
+    fn append_cells(&mut self, key: &Secret, numbers: Range<u64>) -> Result<(), PsiError> {
+        let shape = self.lists.cells.shape;
+        let width = shape.label + shape.body;
+        let mut next = numbers.start;
+        let mut masks = Vec::new();
+        while next < numbers.end {
+            let until = numbers.end.min(next + CELLS_AT_ONCE);
+            masks.resize((until - next) as usize * width, 0);
+            let numbered = (next..until).map(|number| (key, number));
+            self.lists.stream.fill(numbered, &mut masks, width);
+            for mask in masks.chunks_exact(width) {
+                let (label, mask) = mask.split_at(shape.label);
+                let cell = self.lists.cells.find(label).ok_or(OpeningError::MissingCell)?;
+                self.append_cell(cell, mask)?;
+            }
+            next = until;
         }
-        let (string, filler) = scratch
-            .string
-            .split_at_checked(total)
-            .ok_or(OpeningError::BadLength)?;
+        Ok(())
+    }
+
+    fn append_cell(&mut self, cell: usize, mask: &[u8]) -> Result<(), PsiError> {
+        let body = self.lists.cells.claim(cell)?;
+        let start = self.string.len();
+        self.string
+            .try_reserve(body.len())
+            .map_err(|_| PsiError::OutOfMemory)?;
+        self.string.extend_from_slice(body);
+        xor(self.string.get_mut(start..).unwrap_or_default(), mask);
+        Ok(())
+    }
+
+    /// Keeps the rows of a key's string and gives its secret.
+    fn keep_string(&mut self, string: &[u8], prefix: usize, total: usize) -> Result<Secret, PsiError> {
+        let (string, filler) = string.split_at_checked(total).ok_or(OpeningError::BadLength)?;
         if filler.iter().any(|byte| *byte != 0) {
             return Err(OpeningError::BadLength.into());
         }
         let rest = string.get(prefix..).unwrap_or_default();
-        let (held, rows) = rest
-            .split_at_checked(shape.secret_bytes())
+        let (held, mut rows) = rest
+            .split_at_checked(self.lists.cells.shape.secret_bytes())
             .ok_or(OpeningError::BadLength)?;
-        split_rows(self.lists, rows, self.rows)?;
-        Ok(Some(held.try_into().unwrap_or_default()))
+        while !rows.is_empty() {
+            let length = self.lists.codec.measure(rows).map_err(|_| OpeningError::BadRow)?;
+            let (row, rest) = rows.split_at_checked(length).ok_or(OpeningError::BadRow)?;
+            self.keep(row)?;
+            rows = rest;
+        }
+        Ok(held.try_into().unwrap_or_default())
     }
 
-    fn open_readable(&mut self, scratch: &mut Scratch) -> Result<Option<Secret>, PsiError> {
+    fn open_readable(&mut self, key: &Secret, cell: usize, mask: &[u8]) -> Result<Secret, PsiError> {
         let shape = self.lists.cells.shape;
-        let mut held: Option<Secret> = None;
-        for number in 0.. {
-            let Some(index) = self.find(number, shape.secret_bytes(), scratch) else {
-                break;
-            };
-            let mut secret = Secret::default();
+        let width = self.mask_bytes();
+        let secret = self.keep_readable(cell, mask)?;
+        let (mut next, mut step) = (1, 1);
+        loop {
+            let mut masks = vec![0; step as usize * width];
+            let numbered = (next..next + step).map(|number| (key, number));
+            self.lists.stream.fill(numbered, &mut masks, width);
+            for mask in masks.chunks_exact(width) {
+                let (label, mask) = mask.split_at(shape.label);
+                let Some(cell) = self.lists.cells.find(label) else {
+                    return Ok(secret);
+                };
+                if self.keep_readable(cell, mask)? != secret {
+                    return Err(OpeningError::MixedGroup.into());
+                }
+            }
+            next += step;
+            step = CELLS_AT_ONCE.min(step * 2);
+        }
+    }
+
+    /// Keeps the row of a readable cell and gives its secret.
+    fn keep_readable(&mut self, cell: usize, mask: &[u8]) -> Result<Secret, PsiError> {
+        let body = self.lists.cells.claim(cell)?;
+        let mut secret = Secret::default();
+        if self.lists.cells.shape.holds_secret {
+            let held = body.iter().zip(mask).take(SECRET_BYTES);
             secret
                 .iter_mut()
-                .zip(self.lists.cells.body(index))
-                .for_each(|(to, from)| *to = *from);
-            let mask = scratch.mask.get(shape.label..).unwrap_or_default();
-            let secret = if shape.holds_secret {
-                xor(&mut secret, mask);
-                secret
-            } else {
-                Secret::default()
-            };
-            if held.is_some_and(|first| first != secret) {
-                return Err(OpeningError::MixedGroup.into());
-            }
-            held = Some(secret);
-            let row = self.lists.readable_row(index)?.ok_or(OpeningError::BadRow)?;
-            self.reserve(1)?;
-            self.lists.keep(row, self.rows)?;
-            self.use_cell(index);
+                .zip(held)
+                .for_each(|(to, (held, mask))| *to = held ^ mask);
         }
-        Ok(held)
+        let row = self.lists.readable_row(cell)?.ok_or(OpeningError::BadRow)?;
+        self.keep(row)?;
+        Ok(secret)
     }
-}
 
-fn split_rows(lists: &SideLists<'_>, mut bytes: &[u8], store: &mut RowStore) -> Result<(), PsiError> {
-    while !bytes.is_empty() {
-        let length = lists.codec.measure(bytes).map_err(|_| OpeningError::BadRow)?;
-        let (row, rest) = bytes.split_at_checked(length).ok_or(OpeningError::BadRow)?;
-        lists.keep(row, store)?;
-        bytes = rest;
-    }
-    Ok(())
-}
-
-/// Reads a number in its shortest form: (bytes read, value).
-fn read_leb128(bytes: &[u8]) -> Option<(usize, usize)> {
-    let mut value = 0_u64;
-    for (index, byte) in bytes.iter().take(8).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * index);
-        if byte & 0x80 == 0 {
-            let value = usize::try_from(value).ok()?;
-            let read = index + 1;
-            return (leb128_len(value) == read).then_some((read, value));
+    /// Keeps a row. A forged list costs no more memory than an honest one, but for what is on credit.
+    pub fn keep(&mut self, row: &[u8]) -> Result<(), PsiError> {
+        self.store.push(row)?;
+        self.owed += 1;
+        if self.owed >= ROWS_ON_CREDIT {
+            self.settle()?;
         }
+        Ok(())
     }
-    None
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_read_in_their_shortest_form_only() {
-        assert_eq!(read_leb128(&[0x7f, 9]), Some((1, 127)));
-        assert_eq!(read_leb128(&[0x80, 1]), Some((2, 128)));
-        for bytes in [&[0x80_u8, 0][..], &[0x80], &[], &[0xff; 9]] {
-            assert_eq!(read_leb128(bytes), None);
+    fn settle(&mut self) -> Result<(), PsiError> {
+        if self.lists.rows.take(std::mem::take(&mut self.owed)) {
+            Ok(())
+        } else {
+            Err(OpeningError::BadLength.into())
         }
     }
 }

@@ -14,9 +14,9 @@ use crate::oprf::{OnProgress, Side};
 use crate::{OuterError, PsiError};
 
 /// Anything a ciphertext can be read from twice: once to verify, once to open.
-pub trait Source: Read + Seek {}
+pub trait Source: Read + Seek + Send {}
 
-impl<T: Read + Seek> Source for T {}
+impl<T: Read + Seek + Send> Source for T {}
 
 /// One player's stream, with what its machine signed.
 pub struct Stream<'a> {
@@ -51,14 +51,18 @@ pub fn receive_join(
     }
     left_header.check(Core::of_join(spec, Side::Left, &attempt))?;
     right_header.check(Core::of_join(spec, Side::Right, &attempt))?;
-    left.verify(left_header)?;
-    right.verify(right_header)?;
+    let (left_verified, right_verified) =
+        rayon::join(|| left.verify(left_header), || right.verify(right_header));
+    left_verified.and(right_verified)?;
     let total = spec.bound(Side::Left) + spec.bound(Side::Right);
     notify(progress, "verify", total)?;
-    let left = left.open(left_header, &spec.binding, seed)?;
-    let right = right.open(right_header, &spec.binding, seed)?;
+    let (left_plain, right_plain) = rayon::join(
+        || left.open(left_header, &spec.binding, seed),
+        || right.open(right_header, &spec.binding, seed),
+    );
+    let (left_plain, right_plain) = (left_plain?, right_plain?);
     notify(progress, "open", total)?;
-    let joined = opening::open(spec, attempt, [&left, &right])?;
+    let joined = opening::open(spec, attempt, [&left_plain, &right_plain])?;
     notify(progress, "match", total)?;
     Ok(joined)
 }

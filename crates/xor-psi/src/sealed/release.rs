@@ -7,9 +7,10 @@ use xor_base::random;
 
 use super::header::Core;
 use super::join::notify;
-use super::joined::{Joined, RowStore};
+use super::joined::{Joined, Part, RowStore};
 use super::lists;
-use super::outer::{SealedStream, Sealer};
+use super::outer::SealedStream;
+use super::sealer::Sealer;
 use super::spec::ReleaseSpec;
 use crate::oprf::OnProgress;
 use crate::{OpeningError, PsiError};
@@ -26,7 +27,7 @@ pub fn release_table(
     spec: &ReleaseSpec,
     columns: &[ArrayRef],
     rows: usize,
-    sink: &mut dyn Write,
+    sink: &mut (dyn Write + Send),
     progress: OnProgress<'_>,
 ) -> Result<SealedStream, PsiError> {
     if rows > spec.rows {
@@ -36,7 +37,7 @@ pub fn release_table(
     let list = lists::released(&rows, spec.shape())?;
     let core = Core::of_release(spec, &random::array()?);
     let mut sealer = Sealer::new(sink, core, &spec.binding.recipients)?;
-    list.write(&mut sealer)?;
+    sealer.append(&list)?;
     let stream = sealer.finish()?;
     notify(progress, "seal", spec.rows)?;
     Ok(stream)
@@ -67,12 +68,7 @@ pub fn open_release(spec: &ReleaseSpec, plain: &[u8]) -> Result<Joined, PsiError
             store.push(row)?;
         }
     }
-    let all = 0..store.len();
     let codecs = [spec.payload.clone(), RowCodec::new(Vec::new())];
-    Ok(Joined::new(
-        codecs,
-        [store, RowStore::default()],
-        Vec::new(),
-        [all, 0..0],
-    ))
+    let part = Part::unmatched([store, RowStore::default()]);
+    Ok(Joined::new(codecs, vec![part]))
 }

@@ -2,10 +2,12 @@
 
 use rayon::prelude::*;
 use xor_base::derive::{Derive, Purpose};
-use zeroize::Zeroizing;
+use xor_base::kernels::many::Padded;
+use xor_base::wiped::Wiped;
 
 use super::layout::SECRET_BYTES;
-use crate::oprf::{Outputs, Side};
+use crate::PsiError;
+use crate::oprf::{Output, Outputs, Side};
 
 /// 16 bytes that open something.
 pub(super) type Secret = [u8; SECRET_BYTES];
@@ -19,37 +21,42 @@ pub(super) fn attempt(plan_hash: &[u8; 32], node: u32, nonces: [&[u8; 32]; 2]) -
     Derive::new(Purpose::Attempt).array(&[plan_hash, &node.to_le_bytes(), left, right])
 }
 
+/// Keys whose secrets are derived at once: their messages lie in the nearest cache.
+const KEYS_PER_TASK: usize = 1 << 9;
+
 /// The half secrets of every key, wiped when dropped.
 pub(super) struct HalfSecrets {
-    of_side: [Zeroizing<Vec<Secret>>; 2],
+    of_side: [Wiped<Secret>; 2],
 }
 
 impl HalfSecrets {
     /// `s_0 ‖ s_1 = D("pair", F_0 ‖ F_1 ‖ attempt)`; F_i is the function under side i's key.
-    pub fn derive(side: Side, outputs: &Outputs, attempt: &Attempt) -> Self {
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn derive(side: Side, outputs: Outputs, attempt: &Attempt) -> Result<Self, PsiError> {
+        let Outputs {
+            of_own_key: own,
+            of_peer_key: peer,
+        } = outputs;
         let (first, second) = match side {
-            Side::Left => (&outputs.of_own_key, &outputs.of_peer_key),
-            Side::Right => (&outputs.of_peer_key, &outputs.of_own_key),
+            Side::Left => (&own, &peer),
+            Side::Right => (&peer, &own),
         };
         let derive = Derive::new(Purpose::Pair);
-        let count = first.len();
-        let mut left = Zeroizing::new(vec![[0; SECRET_BYTES]; count]);
-        let mut right = Zeroizing::new(vec![[0; SECRET_BYTES]; count]);
+        let mut left = Wiped::try_zeros(first.len())?;
+        let mut right = Wiped::try_zeros(first.len())?;
         first
-            .par_iter()
-            .zip(second.par_iter())
-            .zip(left.par_iter_mut().zip(right.par_iter_mut()))
-            .with_min_len(1024)
-            .for_each(|((first, second), (left, right))| {
-                let mut both = Zeroizing::new([0; 2 * SECRET_BYTES]);
-                derive.fill(&[first, second, attempt], both.as_mut_slice());
-                let (low, high) = both.split_at(SECRET_BYTES);
-                left.copy_from_slice(low);
-                right.copy_from_slice(high);
+            .par_chunks(KEYS_PER_TASK)
+            .zip(second.par_chunks(KEYS_PER_TASK))
+            .zip(left.par_chunks_mut(KEYS_PER_TASK))
+            .zip(right.par_chunks_mut(KEYS_PER_TASK))
+            .for_each_init(PairScratch::new, |scratch, (((first, second), left), right)| {
+                scratch.derive(&derive, [first, second], attempt, [left, right]);
             });
-        Self {
+        Ok(Self {
             of_side: [left, right],
-        }
+        })
     }
 
     /// `s_i` of every key.
@@ -62,21 +69,89 @@ impl HalfSecrets {
     }
 
     /// `k_o` of every key.
-    pub fn opener_keys(&self, opener: Side) -> Zeroizing<Vec<Secret>> {
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn opener_keys(&self, opener: Side) -> Result<Wiped<Secret>, PsiError> {
         let derive = Derive::new(Purpose::Opener);
-        let halves = self.of(opener).iter().zip(self.of(opener.other()));
-        Zeroizing::new(
-            halves
-                .map(|(own, other)| opener_key(&derive, own, other))
-                .collect(),
-        )
+        let mut keys = Wiped::try_zeros(self.of(opener).len())?;
+        keys.par_chunks_mut(KEYS_PER_TASK)
+            .zip(self.of(opener).par_chunks(KEYS_PER_TASK))
+            .zip(self.of(opener.other()).par_chunks(KEYS_PER_TASK))
+            .for_each(|((keys, own), other)| opener_keys(&derive, own.iter().zip(other), keys));
+        Ok(keys)
     }
 }
 
-/// `k_o` = 16 bytes of `D("opener", s_o ‖ s_c)`.
-pub(super) fn opener_key(derive: &Derive, s_o: &Secret, s_c: &Secret) -> Secret {
-    derive.array(&[s_o, s_c])
+/// Messages and outputs of one task.
+struct PairScratch {
+    messages: Wiped<Padded>,
+    pairs: Wiped<[u8; 2 * SECRET_BYTES]>,
 }
+
+impl PairScratch {
+    fn new() -> Self {
+        Self {
+            messages: Wiped::new(vec![[0; _]; KEYS_PER_TASK]),
+            pairs: Wiped::new(vec![[0; 2 * SECRET_BYTES]; KEYS_PER_TASK]),
+        }
+    }
+
+    fn derive(
+        &mut self,
+        derive: &Derive,
+        [first, second]: [&[Output]; 2],
+        attempt: &Attempt,
+        [left, right]: [&mut [Secret]; 2],
+    ) {
+        for ((message, first), second) in self.messages.iter_mut().zip(first).zip(second) {
+            let (parts, _) = message.as_chunks_mut::<SECRET_BYTES>();
+            parts
+                .iter_mut()
+                .zip([first, second, attempt])
+                .for_each(|(to, from)| *to = *from);
+        }
+        let (pairs, _) = self.pairs.split_at_mut(first.len());
+        derive.fill_padded(
+            &self.messages,
+            3 * SECRET_BYTES,
+            pairs.as_flattened_mut(),
+            2 * SECRET_BYTES,
+        );
+        for ((pair, left), right) in pairs.iter().zip(left).zip(right) {
+            let (low, high) = pair.split_at(SECRET_BYTES);
+            left.copy_from_slice(low);
+            right.copy_from_slice(high);
+        }
+    }
+}
+
+/// `k_o` = 16 bytes of `D("opener", s_o ‖ s_c)`, of each pair.
+pub(super) fn opener_keys<'s>(
+    derive: &Derive,
+    pairs: impl Iterator<Item = (&'s Secret, &'s Secret)>,
+    keys: &mut [Secret],
+) {
+    let mut messages = Wiped::new(vec![[0_u8; 64]; KEYS_AT_ONCE]);
+    let mut pairs = pairs.fuse();
+    for keys in keys.chunks_mut(KEYS_AT_ONCE) {
+        for (message, (s_o, s_c)) in messages.iter_mut().zip(pairs.by_ref().take(keys.len())) {
+            let (parts, _) = message.as_chunks_mut::<SECRET_BYTES>();
+            parts
+                .iter_mut()
+                .zip([s_o, s_c])
+                .for_each(|(to, from)| *to = *from);
+        }
+        derive.fill_padded(&messages, 2 * SECRET_BYTES, keys.as_flattened_mut(), SECRET_BYTES);
+    }
+}
+
+/// A multiple of what is hashed side by side.
+const KEYS_AT_ONCE: usize = 64;
+
+/// Key ‖ attempt ‖ side ‖ number.
+const CELL_MESSAGE_BYTES: usize = 41;
+const NUMBER_AT: usize = 33;
 
 /// `label ‖ stream = D("cell", k ‖ attempt ‖ side ‖ j)`.
 #[derive(Clone)]
@@ -96,10 +171,36 @@ impl CellStream {
         }
     }
 
-    /// Fills `out` with the label and as much of the stream as fits. Used once per (key, side, j).
-    pub fn fill(&self, key: &Secret, number: u64, out: &mut [u8]) {
-        let (side, number) = ([self.side.byte()], number.to_le_bytes());
-        self.derive.fill(&[key, &self.attempt, &side, &number], out);
+    /// For each (key, number) the label and as much of the stream as `length` leaves, into `out`; as many as
+    /// it has room for. Used once per (key, side, j).
+    pub fn fill<'k>(
+        &self,
+        cells: impl IntoIterator<Item = (&'k Secret, u64)>,
+        out: &mut [u8],
+        length: usize,
+    ) {
+        let mut block: Padded = [0; _];
+        if let [_, attempt, rest @ ..] = block.as_chunks_mut::<SECRET_BYTES>().0 {
+            *attempt = self.attempt;
+            if let Some(side) = rest.as_flattened_mut().first_mut() {
+                *side = self.side.byte();
+            }
+        }
+        let mut messages = Wiped::new(vec![block; KEYS_AT_ONCE]);
+        let mut cells = cells.into_iter();
+        for out in out.chunks_mut(length * KEYS_AT_ONCE) {
+            let count = out.len() / length;
+            for (message, (key, number)) in messages.iter_mut().zip(cells.by_ref().take(count)) {
+                if let Some(to) = message.first_chunk_mut() {
+                    *to = *key;
+                }
+                if let Some(to) = message.get_mut(NUMBER_AT..CELL_MESSAGE_BYTES) {
+                    to.copy_from_slice(&number.to_le_bytes());
+                }
+            }
+            self.derive
+                .fill_padded(&messages, CELL_MESSAGE_BYTES, out, length);
+        }
     }
 }
 
@@ -113,7 +214,6 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use xor_base::wiped::Wiped;
     use crate::sealed::header::key_commitment;
     use crate::sealed::hex;
 
@@ -137,14 +237,14 @@ mod tests {
                     of_own_key: Wiped::new(vec![own]),
                     of_peer_key: Wiped::new(vec![peer]),
                 };
-                let halves = HalfSecrets::derive(side, &outputs, &attempt);
-                let k_o = halves.opener_keys(Side::Left)[0];
+                let halves = HalfSecrets::derive(side, outputs, &attempt).unwrap();
+                let k_o = halves.opener_keys(Side::Left).unwrap()[0];
                 found.push([halves.of(Side::Left)[0], halves.of(Side::Right)[0], k_o]);
             }
             assert_eq!(found[0], found[1], "both players derive the same");
             let [s_0, s_1, k_o] = found[0];
             let mut cell = [0; 80];
-            CellStream::new(attempt, Side::Right).fill(&s_1, 5, &mut cell);
+            CellStream::new(attempt, Side::Right).fill([(&s_1, 5)], &mut cell, 80);
             let derived = [
                 ("attempt", hex::encode(&attempt)),
                 ("s_0", hex::encode(&s_0)),

@@ -205,6 +205,11 @@ impl JoinSpec {
         side.of(&self.payload)
     }
 
+    /// Both payloads, the left one first.
+    pub(super) fn codecs(&self) -> [RowCodec; 2] {
+        self.payload.clone()
+    }
+
     /// The types of one side's key.
     #[must_use]
     pub fn key_types(&self, side: Side) -> &[Type] {

@@ -10,7 +10,7 @@ use std::arch::x86_64::{
     _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
 
-use super::{Buffers, LANES, SHORT_BYTES};
+use super::{LANES, Padded, SHORT_BYTES};
 
 const IV: [u32; 4] = [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a];
 
@@ -35,28 +35,22 @@ const fn schedule() -> [[usize; 16]; 7] {
     rounds
 }
 
-/// Messages of at most 64 bytes.
+/// Messages of at most 64 bytes, filled up with zeros.
 #[target_feature(enable = "avx2")]
 pub(super) fn derive_short(
     key: &[u8; 32],
-    messages: &[&[u8]; LANES],
+    messages: &[Padded; LANES],
+    lengths: &[u32; LANES],
     outs: &mut [u8],
     length: usize,
-    Buffers { padded, bytes }: &mut Buffers,
+    bytes: &mut [Padded; LANES],
 ) {
-    let mut lengths = [0_u32; LANES];
-    for ((padded, message), length) in padded.iter_mut().zip(messages).zip(&mut lengths) {
-        let (start, rest) = padded.split_at_mut(message.len());
-        start.copy_from_slice(message);
-        rest.fill(0);
-        *length = message.len() as u32;
-    }
     let mut words = [_mm256_setzero_si256(); 16];
     let (low, high) = words.split_at_mut(8);
     for (half, words) in [low, high].into_iter().enumerate() {
         let mut rows = [_mm256_setzero_si256(); 8];
-        for (row, padded) in rows.iter_mut().zip(padded.iter()) {
-            *row = load(&padded[half * 32..]);
+        for (row, message) in rows.iter_mut().zip(messages) {
+            *row = load(&message[half * 32..]);
         }
         words.copy_from_slice(&transpose(rows));
     }
@@ -65,20 +59,33 @@ pub(super) fn derive_short(
     for (word, key) in chaining.iter_mut().zip(key_words) {
         *word = splat(u32::from_le_bytes(*key));
     }
-    let lengths = load_words(&lengths);
+    let lengths = load_words(lengths);
     for (counter, start) in (0_u32..).zip((0..length).step_by(SHORT_BYTES)) {
         let state = compress(&chaining, &words, lengths, counter);
-        for half in 0..2 {
-            let mut rows = [state[0]; 8];
-            rows.copy_from_slice(&state[half * 8..][..8]);
-            for (row, bytes) in transpose(rows).into_iter().zip(bytes.iter_mut()) {
-                store(&mut bytes[half * 32..], row);
+        if length - start >= SHORT_BYTES {
+            let outs = outs.chunks_exact_mut(length);
+            store_rows(&state, outs.map(|out| &mut out[start..start + SHORT_BYTES]));
+        } else {
+            store_rows(&state, bytes.iter_mut().map(<[u8; SHORT_BYTES]>::as_mut_slice));
+            for (out, bytes) in outs.chunks_exact_mut(length).zip(bytes.iter()) {
+                out[start..].copy_from_slice(&bytes[..length - start]);
             }
         }
-        let end = length.min(start + SHORT_BYTES);
-        for (out, bytes) in outs.chunks_exact_mut(length).zip(bytes.iter()) {
-            out[start..end].copy_from_slice(&bytes[..end - start]);
-        }
+    }
+}
+
+/// Writes the output block of each message to its place, for as many as there are places.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store_rows<'o>(state: &[__m256i; 16], places: impl Iterator<Item = &'o mut [u8]>) {
+    let mut halves = [[state[0]; 8]; 2];
+    for (half, rows) in halves.iter_mut().enumerate() {
+        rows.copy_from_slice(&state[half * 8..][..8]);
+        *rows = transpose(*rows);
+    }
+    for (lane, place) in (0..LANES).zip(places) {
+        store(place, halves[0][lane]);
+        store(&mut place[32..], halves[1][lane]);
     }
 }
 

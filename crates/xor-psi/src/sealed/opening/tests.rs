@@ -1,7 +1,7 @@
 use xor_base::random;
 
 use super::*;
-use crate::sealed::secrets::{Secret, xor};
+use crate::sealed::secrets::xor;
 use crate::sealed::spec::tests::{join_spec, join_spec_of};
 
 #[test]
@@ -11,19 +11,11 @@ fn a_cell_that_two_openers_reach_is_refused() {
     // Two openers whose labels meet: a birthday search over the label, too long for a test. So the reader
     // is asked directly.
     let width = spec.shapes(Side::Right).cells.unwrap().width;
-    let lists = SideLists {
-        side: Side::Right,
-        openers: &[],
-        cells: CellList::new(&plain[..width], width, spec.shapes(Side::Right).cell).unwrap(),
-        rows: Budget::new(spec.bound(Side::Right)),
-        unused: Budget::new(1),
-        codec: spec.payload(Side::Right),
-        stream: CellStream::new([0; 16], Side::Right),
-    };
-    let error = lists
-        .add_unmatched(&mut RowStore::default(), &[0, 0])
-        .unwrap_err();
-    assert_eq!(error.code(), "protocol.shared-cell");
+    let cells = CellList::new(&plain[..width], width, spec.shapes(Side::Right).cell).unwrap();
+    assert!(!cells.is_used(0) && cells.claim(0).is_ok() && cells.is_used(0));
+    for cell in [0, 64] {
+        assert_eq!(cells.claim(cell).unwrap_err().code(), "protocol.shared-cell");
+    }
 }
 
 /// A closed list that holds `rows` NULL rows for each of `keys`, written as a carrier would.
@@ -47,7 +39,7 @@ fn forged_cells(spec: &JoinSpec, attempt: Attempt, keys: &[Secret], rows: usize,
     for key in keys {
         for (piece, number) in string.chunks_exact(shapes.cell.body).zip(0..) {
             let mut cell = vec![0; list.width];
-            stream.fill(key, number, &mut cell);
+            stream.fill([(key, number)], &mut cell, list.width);
             xor(&mut cell[shapes.cell.label..], piece);
             cells.push(cell);
         }
@@ -71,7 +63,8 @@ fn rows_above_the_bound_are_refused_before_they_are_kept_also_across_tasks() {
     // One key in each task.
     let opened = [openers[0], openers[OPENERS_PER_TASK]];
     let derive = Derive::new(Purpose::Opener);
-    let own_keys = opened.map(|s_c| opener_key(&derive, &s_o, &s_c));
+    let mut own_keys = [[0; 16]; 2];
+    opener_keys(&derive, opened.iter().map(|s_c| (&s_o, s_c)), &mut own_keys);
     let own = [
         openers.as_flattened().to_vec(),
         forged_cells(&spec, attempt, &own_keys, 1, &[]),
@@ -85,14 +78,14 @@ fn rows_above_the_bound_are_refused_before_they_are_kept_also_across_tasks() {
             SideLists::read(&spec, Side::Right, attempt, &carried).unwrap(),
         );
         match opening.open_groups() {
-            Ok(found) => assert!(is_within && found.stores[1].len() == 2 * rows),
+            Ok(parts) => assert!(is_within && Joined::new(spec.codecs(), parts).rows() == 2 * rows as u64),
             Err(error) => assert!(!is_within && error.code() == "protocol.bad-length"),
         }
     }
 }
 
 #[test]
-fn a_cell_that_many_openers_reach_costs_no_memory() {
+fn what_all_tasks_share_is_given_out_once() {
     let budget = Budget::new(3);
     assert!(budget.take(2) && !budget.take(2) && budget.take(1) && !budget.take(1));
 }
