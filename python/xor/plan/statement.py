@@ -90,10 +90,10 @@ def _step(plan: PlacedPlan, index: int, agreement: Agreement) -> Step:
             protection = "plaintext in this zone"
             if any(part.node == index for part in plan.parts):
                 protection += f", then sealed to {', '.join(plan.recipients)}"
-        case Sealed((left, right), opener):
+        case Sealed((left, right), opener, oprf):
             where = f"{left} with {right}"
             tried = (left, right)[opener]
-            protection = f"sealed, {plan.adversary}, OPRF {plan.oprf}; recipients try the keys of {tried}"
+            protection = f"sealed, {plan.adversary}, OPRF {oprf}; recipients try the keys of {tried}"
             what = f"private {what}"
         case Opened():
             where = f"{', '.join(plan.recipients)}, after opening"

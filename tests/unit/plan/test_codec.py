@@ -58,7 +58,7 @@ def _set(path: str, value: Any) -> Callable[[Body], None]:
 TAMPERINGS: dict[str, Callable[[Body], None]] = {
     "unknown field": _set("comment", "x"),
     "missing field": lambda body: body.pop("nonce"),
-    "other version": _set("version", 2),
+    "other version": _set("version", 1),
     "version as text": _set("version", "1"),
     "unknown field of a node": lambda body: _node(body, "scan").update(sql="drop"),
     "unknown operator": lambda body: _node(body, "filter").update(op="eval"),
@@ -99,7 +99,8 @@ TAMPERINGS: dict[str, Callable[[Body], None]] = {
     "no key": lambda body: _sealed(body).update(keys=[]),
     "output that is not there": lambda body: _sealed(body)["output"].append("nowhere"),
     "semi-honest": _set("adversary", "semi-honest"),
-    "other OPRF": _set("oprf", "ideal"),
+    "other OPRF": lambda body: _sealed(body)["placement"].update(oprf="ideal"),
+    "no OPRF": lambda body: _sealed(body)["placement"].pop("oprf"),
     "no recipient": _set("recipients", []),
     "recipient twice": _set("recipients", ["fraud-desk", "fraud-desk"]),
     "name with a line break": _set("analyst", "fraud-desk\n"),

@@ -55,12 +55,12 @@ def test_everything_at_one_player_stays_in_plaintext_there(kind: JoinKind) -> No
 )
 def test_tables_of_two_players_meet_in_a_sealed_join(kind: JoinKind, opener: int) -> None:
     plan = placed(_join(kind))
-    assert _sealed(plan) == Sealed(("player-0", "player-1"), opener)
+    assert _sealed(plan) == Sealed(("player-0", "player-1"), opener, "dh")
     assert [part.players for part in plan.parts] == [("player-0", "player-1")]
 
 
 def test_the_smaller_side_opens_wherever_it_stands() -> None:
-    assert _sealed(placed(_join(JoinKind.INNER, THERE, HERE))) == Sealed(("player-1", "player-0"), 1)
+    assert _sealed(placed(_join(JoinKind.INNER, THERE, HERE))) == Sealed(("player-1", "player-0"), 1, "dh")
 
 
 def test_names_and_order_are_applied_after_opening() -> None:

@@ -1,4 +1,4 @@
-"""The back ends of the OPRF in one exchange: which there are, what they take, what they send, what they bound.
+"""The back ends of the OPRF: which there are, and what one exchange takes, sends and bounds.
 
 Every back end gives both players the same function with the same malicious checks, so which one runs is a
 matter of cost; what differs for policies, how many keys a cheating partner may test, is in `guesses`.
@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from xor.plan.oprf import okvs, vole
 from xor.plan.oprf.params import TREE_DEPTH
+from xor.plan.oprf.real import log2
 
 Oprf = Literal["dh", "vole"]
 
@@ -50,7 +51,7 @@ def shards(oprf: Oprf, bounds: tuple[int, int]) -> Shards:
     count = -(-max(bounds) // SHARD_ROWS) if oprf == "vole" else 1
     if count == 1:
         return Shards(1, bounds)
-    bits = float(okvs.SIGMA) + okvs.log2(float(count)) + 1.0
+    bits = float(okvs.SIGMA) + log2(float(count)) + 1.0
     left, right = (okvs.capacity(each, count, bits) for each in bounds)
     return Shards(count, (left, right))
 

@@ -5,6 +5,7 @@ name by name.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, tau
 from typing import Final
 
@@ -43,6 +44,7 @@ class Shape:
         return self.bins * (self.slots + self.dense)
 
 
+@lru_cache(maxsize=1024)
 def shape(bound: int) -> Shape:
     """The table for at most `bound` keys, with failure probability 2^-SIGMA."""
     if bound > MAX_KEYS:
@@ -56,8 +58,9 @@ def shape(bound: int) -> Shape:
     return Shape(bins, room, slots, _dense(slots, bits))
 
 
+@lru_cache(maxsize=1024)
 def capacity(keys: int, bins: int, bits: float) -> int:
-    """The smallest c such that one of `bins` bins gets more than c of `keys` keys with probability ≤ 2^-bits."""
+    """The smallest c so that one of `bins` bins gets more than c of `keys` keys with probability ≤ 2^-bits."""
     if bins == 1:
         return keys
     fits, too_small = keys, -(-keys // bins)
