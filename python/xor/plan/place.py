@@ -71,9 +71,10 @@ def place(
         signatures=tuple(signatures.get(entry.name, b"") for entry in root.datasets),
     )
     check_sizes(plan)
-    if permits is None or permits(plan):
+    others = tuple(_others(plan, conditions))
+    if permits is None or not others or permits(plan):
         return plan
-    return next(filter(permits, _others(plan, conditions)), plan)
+    return next(filter(permits, others), plan)
 
 
 def _others(plan: PlacedPlan, conditions: Conditions) -> Iterator[PlacedPlan]:

@@ -60,7 +60,7 @@ def shape(bound: int) -> Shape:
 
 @lru_cache(maxsize=1024)
 def capacity(keys: int, bins: int, bits: float) -> int:
-    """The smallest c so that one of `bins` bins gets more than c of `keys` keys with probability ≤ 2^-bits."""
+    """The smallest c: one of `bins` bins gets more than c of `keys` keys with probability ≤ 2^-bits."""
     if bins == 1:
         return keys
     fits, too_small = keys, -(-keys // bins)
