@@ -1,8 +1,8 @@
 """How the lines to other machines were: what the system counted on the channels of earlier jobs.
 
-No probe is sent. After a join the worker reads what the kernel knows of its connection: the smallest round trip
-and the rate at which bytes arrived at the peer. The channel carries the OPRF and nothing after it, so all
-that it carries has sizes and times that follow from padded bounds; what matched is not there to be seen.
+No probe is sent. After a join the worker reads what the kernel knows of its connection: the smallest round
+trip and the rate at which bytes arrived at the peer. The channel carries the OPRF and nothing after it, so
+what it carries has sizes and times that follow from padded bounds; what matched is not there to be seen.
 """
 
 import socket

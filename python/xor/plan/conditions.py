@@ -3,14 +3,14 @@
 **Hints change cost, never security.** Lines and capacities reach a client through the service, which may
 invent them. They decide which back end a client asks for, what it estimates and whether it asks at all:
 
-1. every back end gives the same function under the same malicious checks: none is a weak one to be had by a lie;
+1. every back end gives the same function under the same malicious checks: a lie gets no weaker one;
 2. what differs, how many keys a cheating partner may test, is a disclosure of the plan, and each owner's
    machine judges it whatever made the client choose;
 3. bytes and rounds follow from the signed plan alone;
 4. a machine reads no hint: its limits stand in its own settings.
 
-Who invents hints makes jobs slow or keeps them from being asked for, which whoever carries all messages can do
-anyway. Nor do hints tell of data: they are counted on a channel where sizes and times follow from bounds.
+Who invents hints makes jobs slow or keeps them from being asked for, which whoever carries all messages can
+do anyway. Nor do hints tell of data: they are counted on a channel where sizes and times follow from bounds.
 """
 
 from collections.abc import Iterable, Mapping

@@ -44,18 +44,22 @@ def _shortages(plan: PlacedPlan, capacities: Mapping[str, Capacity]) -> Iterator
         if capacity is None:
             continue
         yield from _back_ends(plan, need.player, capacity)
-        for what, setting, wanted, limit in (
-            ("memory", "memory_mib", need.memory_bytes, capacity.memory_bytes),
-            ("disk", "disk_mib", need.disk_bytes, capacity.disk_bytes),
-        ):
-            if wanted > limit:
-                yield Shortage(
-                    need.player,
-                    f"resource.{what}-limit",
-                    f"the job may need {in_bytes(wanted)} of {what} at '{need.player}', which gives "
-                    f"{in_bytes(limit)} to one job",
-                    RAISE.format(setting=setting) + SMALLER,
-                )
+        if need.memory_bytes > capacity.memory_bytes:
+            yield Shortage(
+                need.player,
+                code="resource.memory-limit",
+                message=f"the job may need {in_bytes(need.memory_bytes)} of memory at '{need.player}', which "
+                f"gives {in_bytes(capacity.memory_bytes)} to one job",
+                hint=RAISE.format(setting="memory_mib") + SMALLER,
+            )
+        if need.disk_bytes > capacity.disk_bytes:
+            yield Shortage(
+                need.player,
+                code="resource.disk-limit",
+                message=f"the job may need {in_bytes(need.disk_bytes)} of disk at '{need.player}', which "
+                f"gives {in_bytes(capacity.disk_bytes)} to one job",
+                hint=RAISE.format(setting="disk_mib") + SMALLER,
+            )
 
 
 def _back_ends(plan: PlacedPlan, player: str, capacity: Capacity) -> Iterator[Shortage]:
@@ -67,8 +71,8 @@ def _back_ends(plan: PlacedPlan, player: str, capacity: Capacity) -> Iterator[Sh
     for oprf in sorted(used - set(capacity.oprf)):
         yield Shortage(
             player,
-            "resource.back-end",
-            f"'{player}' does not run the OPRF '{oprf}', which the plan names",
-            f"place the plan again; or its operator adds '{oprf}' to oprf in machine.toml. "
+            code="resource.back-end",
+            message=f"'{player}' does not run the OPRF '{oprf}', which the plan names",
+            hint=f"place the plan again; or its operator adds '{oprf}' to oprf in machine.toml. "
             f"It runs: {', '.join(capacity.oprf)}.",
         )
