@@ -10,7 +10,7 @@ use crate::cot::Cot;
 use crate::domain::Domain;
 use crate::error::CorrelationError;
 use crate::ot::{CotReceived, CotSent};
-use crate::vole::{Vole, VoleReceived, VoleSent};
+use crate::vole::{Begun, Vole, VoleReceived, VoleSent};
 use crate::{Counts, Seat};
 
 /// One end of an ideal correlation. Both ends know a seed, so this protects nothing.
@@ -67,25 +67,37 @@ impl Ideal {
 }
 
 impl Vole for Ideal {
-    fn exchange(
-        &mut self,
-        counts: Counts,
-        channel: &mut dyn Channel,
-    ) -> Result<(VoleReceived, VoleSent), CorrelationError> {
+    fn begin(&mut self, counts: Counts, channel: &mut dyn Channel) -> Result<Begun, CorrelationError> {
         let (mut received, mut sent) = self.agree("vole", counts, channel)?;
         let delta = received.block();
         let v = received.blocks(counts.receive);
         let a = received.blocks(counts.receive);
         let c = a.iter().zip(&v).map(|(a, v)| mul(*a, delta) ^ *v).collect();
-        let received = VoleReceived {
+        Ok(Begun {
             a: Zeroizing::new(a),
             c: Zeroizing::new(c),
+            sent: VoleSent {
+                delta: Zeroizing::new(sent.block()),
+                v: Zeroizing::new(sent.blocks(counts.send)),
+            },
+            checks: None,
+        })
+    }
+
+    fn confirm(&mut self, _begun: &mut Begun, _channel: &mut dyn Channel) -> Result<(), CorrelationError> {
+        Ok(())
+    }
+
+    fn finish(
+        &mut self,
+        begun: Begun,
+        _channel: &mut dyn Channel,
+    ) -> Result<(VoleReceived, VoleSent), CorrelationError> {
+        let received = VoleReceived {
+            a: begun.a,
+            c: begun.c,
         };
-        let sent = VoleSent {
-            delta: Zeroizing::new(sent.block()),
-            v: Zeroizing::new(sent.blocks(counts.send)),
-        };
-        Ok((received, sent))
+        Ok((received, begun.sent))
     }
 }
 

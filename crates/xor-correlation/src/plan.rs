@@ -54,6 +54,14 @@ impl Plan {
         (DUAL_BASE + path_words(DUAL_NOISE) + paths) * WORD
     }
 
+    /// Outputs that primal steps write: each keeps the last of the one before, and the last may make too many.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        let made: usize = self.primal.iter().map(|noise| noise.length()).sum();
+        let kept = self.primal.len().saturating_sub(1) * primal_base(PRIMAL_NOISE.trees);
+        made - kept
+    }
+
     /// Noise of every step, the dual one first.
     pub fn steps(&self) -> impl Iterator<Item = Noise> {
         std::iter::once(DUAL_NOISE).chain(self.primal.iter().copied())

@@ -2,7 +2,7 @@
 
 use xor_base::kernels::Block;
 use xor_base::kernels::gf128::mul;
-use zeroize::DefaultIsZeroes;
+pub use xor_base::kernels::sparse::Pair;
 
 /// Elements of a vector space over GF(2^128).
 pub trait Slot: Copy + Default + Send + Sync {
@@ -21,16 +21,6 @@ pub trait Slot: Copy + Default + Send + Sync {
     fn masked(self, mask: Block) -> Self;
 }
 
-/// (A', C) of one slot: looked up together, never across two cache lines.
-#[derive(Clone, Copy, Default)]
-#[repr(align(32))]
-pub struct Pair {
-    pub a: Block,
-    pub c: Block,
-}
-
-impl DefaultIsZeroes for Pair {}
-
 impl Slot for Block {
     #[inline(always)]
     fn add(self, other: Self) -> Self {
@@ -39,9 +29,7 @@ impl Slot for Block {
 
     #[inline(always)]
     fn double(self) -> Self {
-        // One number of 128 bits: as two halves the compiler moves it to and fro between register files.
-        let carry = (self.0.cast_signed() >> 127).cast_unsigned() & 0x87;
-        Self(self.0.wrapping_add(self.0) ^ carry)
+        Self::double(self)
     }
 
     fn scale(self, by: Block) -> Self {

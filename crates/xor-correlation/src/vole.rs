@@ -26,9 +26,26 @@ pub struct VoleSent {
     pub v: Zeroizing<Vec<Block>>,
 }
 
+/// What stands between the two halves of an attempt: the receiver's A', fixed and pseudo-random to the peer, and
+/// all that waits for the checks.
+pub struct Begun {
+    /// [`counts.receive`].
+    pub a: Zeroizing<Vec<Block>>,
+    pub(crate) c: Zeroizing<Vec<Block>>,
+    pub(crate) sent: VoleSent,
+    pub(crate) checks: Option<Checks>,
+}
+
+/// The ends of a real session while its checks are open.
+pub(crate) struct Checks {
+    ends: Ends,
+    receiver: Option<chain::ReceiverCheck>,
+    sender: Option<chain::SenderCheck>,
+}
+
 /// Vector oblivious linear evaluation over GF(2^128).
 pub trait Vole {
-    /// One attempt: slots under a Δ that was never used before, in each direction.
+    /// The first half of an attempt: slots under a Δ that was never used before, in each direction.
     ///
     /// # Shapes
     /// Received: [`counts.receive`]; sent: [`counts.send`]. Both public.
@@ -39,12 +56,40 @@ pub trait Vole {
     ///
     /// # Security
     /// Malicious peers. The receiver learns nothing of Δ, the sender nothing of A' but what a guess of
-    /// noise positions is worth, and a wrong guess aborts. Nothing is returned before the checks are done.
+    /// noise positions is worth, and a wrong guess aborts. A' depends on no message that is checked later:
+    /// it may mask what is sent before [`Vole::finish`]. Everything else is given out by `finish` only.
+    fn begin(&mut self, counts: Counts, channel: &mut dyn Channel) -> Result<Begun, CorrelationError>;
+
+    /// Reads the peer's answers and shows that this player's corrections were consistent. Between the two
+    /// halves: a protocol may send what A' masks before, and read the peer's after.
+    ///
+    /// # Errors
+    /// As [`Vole::begin`].
+    fn confirm(&mut self, begun: &mut Begun, channel: &mut dyn Channel) -> Result<(), CorrelationError>;
+
+    /// The second half: checks what the peer sent.
+    ///
+    /// # Errors
+    /// As [`Vole::begin`].
+    fn finish(
+        &mut self,
+        begun: Begun,
+        channel: &mut dyn Channel,
+    ) -> Result<(VoleReceived, VoleSent), CorrelationError>;
+
+    /// Both halves of one attempt.
+    ///
+    /// # Errors
+    /// As [`Vole::begin`].
     fn exchange(
         &mut self,
         counts: Counts,
         channel: &mut dyn Channel,
-    ) -> Result<(VoleReceived, VoleSent), CorrelationError>;
+    ) -> Result<(VoleReceived, VoleSent), CorrelationError> {
+        let mut begun = self.begin(counts, channel)?;
+        self.confirm(&mut begun, channel)?;
+        self.finish(begun, channel)
+    }
 }
 
 /// The real one: base OT, SoftSpoken, dual LPN, primal LPN.
@@ -101,11 +146,7 @@ impl LpnVole {
 }
 
 impl Vole for LpnVole {
-    fn exchange(
-        &mut self,
-        counts: Counts,
-        channel: &mut dyn Channel,
-    ) -> Result<(VoleReceived, VoleSent), CorrelationError> {
+    fn begin(&mut self, counts: Counts, channel: &mut dyn Channel) -> Result<Begun, CorrelationError> {
         let count = counts.receive.max(counts.send);
         if count > MAX_SLOTS {
             return Err(CorrelationError::TooMany {
@@ -113,20 +154,44 @@ impl Vole for LpnVole {
                 limit: MAX_SLOTS,
             });
         }
-        // Whatever goes wrong below, these ends are not used again.
-        let mut ends = self.ends.take().ok_or(CorrelationError::SessionEnded)?;
-        let made = attempt(&mut ends, counts, channel)?;
+        // Whatever goes wrong from here on, these ends are not used again.
+        begin(
+            self.ends.take().ok_or(CorrelationError::SessionEnded)?,
+            counts,
+            channel,
+        )
+    }
+
+    fn confirm(&mut self, begun: &mut Begun, channel: &mut dyn Channel) -> Result<(), CorrelationError> {
+        let checks = begun.checks.as_mut().ok_or(CorrelationError::SessionEnded)?;
+        // 6. The sender shows that its corrections were consistent.
+        match checks.sender.take() {
+            Some(check) => check.confirm(*begun.sent.delta, channel),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(
+        &mut self,
+        begun: Begun,
+        channel: &mut dyn Channel,
+    ) -> Result<(VoleReceived, VoleSent), CorrelationError> {
+        let Checks { ends, receiver, .. } = begun.checks.ok_or(CorrelationError::SessionEnded)?;
+        // 7. The receiver believes nothing before.
+        if let Some(check) = receiver {
+            check.compare(channel)?;
+        }
         self.ends = Some(ends);
-        Ok(made)
+        let received = VoleReceived {
+            a: begun.a,
+            c: begun.c,
+        };
+        Ok((received, begun.sent))
     }
 }
 
 /// Both roles, step by step, so that both directions share the rounds of one.
-fn attempt(
-    ends: &mut Ends,
-    counts: Counts,
-    channel: &mut dyn Channel,
-) -> Result<(VoleReceived, VoleSent), CorrelationError> {
+fn begin(mut ends: Ends, counts: Counts, channel: &mut dyn Channel) -> Result<Begun, CorrelationError> {
     let receives = (counts.receive > 0).then(|| Plan::new(counts.receive));
     let sends = (counts.send > 0).then(|| Plan::new(counts.send));
     // 1. The receiver asks for base OTs.
@@ -144,29 +209,34 @@ fn attempt(
         None => None,
     };
     // 4. The sender takes them and corrects.
-    let corrected = match (&sends, choices) {
+    let (sent, sender) = match (&sends, choices) {
         (Some(plan), Some(choices)) => {
             let (domain, cots) = ends.sender.accept(&choices, plan.cots(), channel)?;
-            Some(chain::Sender::correct(domain, &cots, plan, channel)?)
+            let (v, check) = chain::correct(domain, &cots, plan, channel)?;
+            let delta = Zeroizing::new(cots.delta);
+            (VoleSent { delta, v }, Some(check))
         }
-        _ => None,
+        _ => (VoleSent::none(), None),
     };
     // 5. The receiver stretches and answers the checks.
-    let stretched = match (&receives, chosen) {
-        (Some(plan), Some((domain, cots))) => Some(chain::Receiver::respond(domain, &cots, plan, channel)?),
-        _ => None,
+    let (received, receiver) = match (&receives, chosen) {
+        (Some(plan), Some((domain, cots))) => {
+            let (received, check) = chain::respond(domain, &cots, plan, channel)?;
+            (received, Some(check))
+        }
+        _ => (VoleReceived::none(), None),
     };
-    // 6. The sender shows that its corrections were consistent.
-    let sent = match corrected {
-        Some(corrected) => corrected.confirm(channel)?,
-        None => VoleSent::none(),
+    let checks = Checks {
+        ends,
+        receiver,
+        sender,
     };
-    // 7. The receiver believes nothing before.
-    let received = match stretched {
-        Some(stretched) => stretched.finish(channel)?,
-        None => VoleReceived::none(),
-    };
-    Ok((received, sent))
+    Ok(Begun {
+        a: received.a,
+        c: received.c,
+        sent,
+        checks: Some(checks),
+    })
 }
 
 impl VoleReceived {

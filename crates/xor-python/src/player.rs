@@ -13,6 +13,7 @@ use xor_channel::tls::{Keys, Role, TlsChannel};
 use xor_channel::{Channel, ChannelError, Meter};
 use xor_psi::PsiError;
 use xor_psi::oprf::dh::DhOprf;
+use xor_psi::oprf::vole::VoleOprf;
 use xor_psi::oprf::{Oprf, Side};
 use xor_psi::sealed::outer::SealedStream;
 use xor_psi::sealed::spec::{Backend, JoinSpec, ReleaseSpec};
@@ -95,6 +96,7 @@ pub(crate) fn release_table<'py>(
 pub(crate) fn back_end(backend: Backend) -> Box<dyn Oprf + Send> {
     match backend {
         Backend::Dh => Box::new(DhOprf::new()),
+        Backend::Vole => Box::new(VoleOprf::new()),
     }
 }
 

@@ -17,6 +17,7 @@ pub mod hash;
 pub mod many;
 pub mod prefix;
 pub mod prg;
+pub mod sparse;
 pub mod transpose;
 #[cfg(target_arch = "x86_64")]
 mod x86;

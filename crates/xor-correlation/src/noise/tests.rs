@@ -57,15 +57,15 @@ fn step(seed: u128) -> Step {
 
 impl Step {
     /// The receiver's part, on whatever message; the sender's sum moved by `bet`.
-    fn ends(&self, message: &[u8], bet: impl Fn(&Weights) -> Block) -> (Vec<Block>, Paths, bool) {
-        let mut c = vec![Block::ZERO; NOISE.length()];
-        let paths = grow(&self.domain, NOISE, &self.ots, &self.base, message, &mut c).unwrap();
+    fn ends(&self, message: &[u8], bet: impl Fn(&Weights) -> Block) -> (Vec<Pair>, Paths, bool) {
+        let corrections = Corrections::new(&self.domain, NOISE, &self.ots, &self.base, message).unwrap();
         let weights = Weights::new(&self.domain, NOISE, message);
-        let answer = weights.sum_of_noise(&paths, &self.base) ^ self.mask.a;
+        let answer = weights.sum_of_noise(&corrections.paths, &self.base) ^ self.mask.a;
         let senders = weights.sum(&self.v) ^ self.mask_v ^ mul(self.delta, answer) ^ bet(&weights);
-        let receivers = weights.sum(&c) ^ self.mask.c;
+        let (pairs, receivers) = corrections.grow_pairs(&weights);
         let shown = digest(&self.domain, &[senders]);
-        (c, paths, compare(&self.domain, &[receivers], &shown).is_ok())
+        let passes = compare(&self.domain, &[receivers ^ self.mask.c], &shown).is_ok();
+        (pairs.to_vec(), corrections.paths, passes)
     }
 }
 
@@ -74,20 +74,17 @@ fn one_position_of_each_block_is_noisy_and_the_check_passes() {
     for seed in 0..20 {
         let step = step(seed);
         assert_eq!(step.message.len(), correction_bytes(NOISE));
-        let (c, paths, passes) = step.ends(&step.message, |_| Block::ZERO);
+        let (pairs, paths, passes) = step.ends(&step.message, |_| Block::ZERO);
         assert!(passes);
-        let pairs = paired(NOISE, &paths, &step.base, &c);
         for (at, (pair, v)) in pairs.iter().zip(&step.v).enumerate() {
             assert!(pair.c == mul(pair.a, step.delta) ^ *v);
             let is_noisy = paths[at / 8] as usize == at % 8;
-            assert!(
-                pair.a
-                    == if is_noisy {
-                        step.base[at / 8].a
-                    } else {
-                        Block::ZERO
-                    }
-            );
+            let expected = if is_noisy {
+                step.base[at / 8].a
+            } else {
+                Block::ZERO
+            };
+            assert!(pair.a == expected);
         }
     }
 }
@@ -139,9 +136,8 @@ fn a_wrong_sum_is_caught_if_and_only_if_the_path_opens_it() {
 #[test]
 fn corrections_of_another_length_are_refused() {
     let step = step(1);
-    let mut c = vec![Block::ZERO; NOISE.length()];
     for message in [&step.message[1..], &[step.message.clone(), vec![0]].concat(), &[]] {
-        let ended = grow(&step.domain, NOISE, &step.ots, &step.base, message, &mut c);
+        let ended = Corrections::new(&step.domain, NOISE, &step.ots, &step.base, message);
         assert!(matches!(ended, Err(CorrelationError::InconsistentVole)));
     }
 }

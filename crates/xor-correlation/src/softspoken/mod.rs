@@ -10,7 +10,7 @@ mod seeds;
 use subtle::ConstantTimeEq;
 use xor_base::kernels::Block;
 use xor_base::kernels::block::{as_bytes, as_bytes_mut, xor_into};
-use xor_base::kernels::gf128::{inner_product, mul};
+use xor_base::kernels::gf128::inner_product;
 use xor_base::kernels::transpose::columns_to_rows;
 use zeroize::Zeroizing;
 
@@ -239,18 +239,18 @@ fn transposed(rows: &[Block], words: usize) -> Zeroizing<Vec<Block>> {
     out
 }
 
-/// Σ x^i · blocks[i] in GF(2^128): 128 COTs of bits make one VOLE.
+/// Σ x^i · block i, i < 128, of each 128 blocks: as many COTs of bits make one VOLE.
 ///
 /// # Source
 /// Gilboa's product (Crypto 1999) with a random factor, which nobody need send; the emp-ot project packs its
 /// base VOLEs in the same way.
 #[must_use]
-pub fn pack(blocks: &[Block]) -> Block {
-    let x = Block(2);
-    blocks
-        .iter()
-        .rev()
-        .fold(Block::ZERO, |sum, block| mul(sum, x) ^ *block)
+pub fn pack_all(blocks: &[Block]) -> Zeroizing<Vec<Block>> {
+    let powers: Vec<Block> = (0..WORD).map(|i| Block(1 << i)).collect();
+    let sums = blocks
+        .chunks_exact(WORD)
+        .map(|blocks| inner_product(&powers, blocks));
+    Zeroizing::new(sums.collect())
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ fn a_row_is_the_sum_of_the_leaves_that_have_its_bit() {
 fn packed_bits_are_the_number_they_spell() {
     let number = Prg::new(Block(4)).block();
     let bits: Vec<Block> = (0..128).map(|i| Block(number.0 >> i & 1)).collect();
-    assert_eq!(pack(&bits), number);
+    assert_eq!(pack_all(&bits).as_slice(), [number]);
 }
 
 #[test]

@@ -1,5 +1,8 @@
 use thiserror::Error;
 use xor_channel::ChannelError;
+use xor_correlation::CorrelationError;
+
+use crate::okvs::OkvsError;
 
 /// Why an exchange stopped. Names the stage only: no value, row or element.
 #[derive(Debug, Error)]
@@ -25,6 +28,13 @@ pub enum OprfError {
     /// An input hashed to the identity (probability 2^-252), as RFC 9497 section 3.3.1 names it.
     #[error("an input cannot be blinded")]
     InvalidInput,
+    /// The peer opened a commitment to something else.
+    #[error("the peer's coin is not the one that it committed to")]
+    BadCommitment,
+    #[error(transparent)]
+    Correlation(#[from] CorrelationError),
+    #[error(transparent)]
+    Okvs(#[from] OkvsError),
     /// The two ends of the ideal function disagree about sides or sizes.
     #[error("the two players started different exchanges")]
     PeerDisagrees,
@@ -48,6 +58,9 @@ impl OprfError {
             Self::BadEvaluatedElement => "protocol.bad-evaluated-element",
             Self::BadProof => "protocol.bad-proof",
             Self::InvalidInput => "protocol.invalid-input",
+            Self::BadCommitment => "protocol.bad-commitment",
+            Self::Correlation(error) => error.code(),
+            Self::Okvs(error) => error.code(),
             Self::PeerDisagrees => "protocol.peer-disagrees",
             Self::NoRandomness => "resource.no-randomness",
             Self::Cancelled => "usage.cancelled",

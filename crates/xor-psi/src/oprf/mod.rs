@@ -5,6 +5,7 @@ pub mod dh;
 mod error;
 pub mod ideal;
 mod rfc9497;
+pub mod vole;
 
 use std::ops::ControlFlow;
 

@@ -17,7 +17,7 @@ use super::hex;
 use super::layout::{ListShape, Shapes};
 use super::outer::SEAL_KEY_BYTES;
 use crate::PsiError;
-use crate::oprf::{OprfError, Side, dh};
+use crate::oprf::{OprfError, Side, dh, vole};
 
 const VERSION: u32 = 1;
 const MAX_SPEC_BYTES: usize = 1 << 22;
@@ -40,6 +40,7 @@ pub enum JoinKind {
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
     Dh,
+    Vole,
 }
 
 /// One member to whom the result is sealed.
@@ -239,6 +240,7 @@ impl JoinSpec {
     fn check_bounds(&self) -> Result<(), PsiError> {
         let limit = match self.backend {
             Backend::Dh => dh::MAX_BOUND,
+            Backend::Vole => vole::MAX_BOUND,
         };
         match self.rows.into_iter().find(|bound| *bound > limit) {
             Some(bound) => Err(OprfError::BoundTooLarge { bound, limit }.into()),

@@ -1,0 +1,234 @@
+//! VOLE and a key-value store: the RR22 family with malicious checks, both directions at once.
+//!
+//! `docs/protocols/vole-oprf.md` has the messages, the argument and the costs.
+
+mod coins;
+mod points;
+#[cfg(test)]
+mod tests;
+
+use xor_base::kernels::Block;
+use xor_base::kernels::block::{as_bytes, as_bytes_mut, xor_into};
+use xor_base::kernels::gf128::mul_add_slices;
+use xor_channel::{Channel, FRAME_HEADER_BYTES};
+use xor_correlation::vole::{LpnVole, Vole};
+use xor_correlation::{CorrelationError, Counts, Seat};
+use zeroize::Zeroizing;
+
+use super::{Input, OnProgress, Oprf, OprfError, Outputs, Progress, Side, Sizes, report};
+use crate::okvs::{Free, Rows, Shape};
+use coins::{COIN_BYTES, Coins, OPENING_BYTES};
+use points::Points;
+
+/// The largest bound of one exchange: its vectors are in memory at once, and its VOLEs below
+/// [`xor_correlation::params::MAX_SLOTS`].
+pub const MAX_BOUND: usize = 1 << 24;
+
+/// Blocks of a table that travel in one frame.
+const FRAME_BLOCKS: usize = 1 << 16;
+
+/// OTs that share a tree of SoftSpoken: 31 bits on the wire for each of the few correlated OTs, and least time.
+pub const TREE_DEPTH: usize = 4;
+
+/// The OPRF of RR22: F(x) = Ho(Decode(C, x) + w, h(x)) for the player that encoded x.
+///
+/// # Security
+/// Malicious peers; LPN over GF(2^128), computational Diffie-Hellman, random oracles and ideal permutations.
+/// Nonces, seeds and Δ are new in every exchange; base OTs serve all exchanges of one value. The peer learns
+/// nothing but `sizes.own`; one that cheats evaluates at most 2.5 times its bound of points.
+///
+/// # Cost
+/// [`VoleOprf::sent_bytes`]; 7 one-way trips in the first exchange, 6 later. The meter counts one more: what
+/// leaves in the last trip leaves before and after a table is read.
+///
+/// # Source
+/// Raghuraman, Rindal, CCS 2022, figure 4, with the malicious checks of Rindal, Schoppmann, Eurocrypt 2021,
+/// figure 7; sizes with the union bound over bins of `docs/protocols/okvs.md`.
+pub struct VoleOprf<V = LpnVole> {
+    vole: Option<V>,
+    make: Make<V>,
+}
+
+/// Starts a session of VOLEs in which this player has a seat.
+type Make<V> = Box<dyn FnMut(&[u8], Seat) -> Result<V, CorrelationError> + Send>;
+
+impl Default for VoleOprf {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl VoleOprf {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::over(|session, seat| LpnVole::new(session, seat, TREE_DEPTH))
+    }
+
+    /// Bytes that one player sends in an exchange, frame headers included.
+    ///
+    /// # Errors
+    /// `BoundTooLarge`.
+    pub fn sent_bytes(sizes: Sizes, is_first: bool) -> Result<u64, OprfError> {
+        let [own, peer] = shapes(sizes)?;
+        let frames = own.table_len().div_ceil(FRAME_BLOCKS);
+        let table = own.table_len() * Block::BYTES + frames * FRAME_HEADER_BYTES;
+        let coins = OPENING_BYTES + 4 * COIN_BYTES + 4 * FRAME_HEADER_BYTES;
+        let voles = LpnVole::sent_bytes(counts(own, peer), TREE_DEPTH, is_first);
+        Ok(voles + (table + coins) as u64)
+    }
+}
+
+impl<V: Vole> VoleOprf<V> {
+    /// Over VOLEs of another make, such as the ideal ones of a test.
+    pub fn over(make: impl FnMut(&[u8], Seat) -> Result<V, CorrelationError> + Send + 'static) -> Self {
+        Self {
+            vole: None,
+            make: Box::new(make),
+        }
+    }
+}
+
+impl<V: Vole> Oprf for VoleOprf<V> {
+    fn exchange(
+        &mut self,
+        side: Side,
+        inputs: &[Input],
+        sizes: Sizes,
+        channel: &mut dyn Channel,
+        progress: OnProgress<'_>,
+    ) -> Result<Outputs, OprfError> {
+        if inputs.len() > sizes.own {
+            return Err(OprfError::TooManyInputs { bound: sizes.own });
+        }
+        let shapes = shapes(sizes)?;
+        // 1., 2. Nonces and commitments, then this player's share of the peer's seed.
+        let coins = Coins::toss(side, channel)?;
+        // An error below ends the session: its state is never used again.
+        let mut vole = match self.vole.take() {
+            Some(vole) => vole,
+            None => (self.make)(coins.session(), seat(side))?,
+        };
+        let mut run = Run {
+            side,
+            sizes,
+            shapes,
+            coins,
+            channel,
+            progress,
+            done: 0,
+        };
+        let outputs = run.exchange(&mut vole, inputs)?;
+        self.vole = Some(vole);
+        Ok(outputs)
+    }
+}
+
+/// Of this player's table and of the peer's.
+fn shapes(sizes: Sizes) -> Result<[Shape; 2], OprfError> {
+    let bound = sizes.own.max(sizes.peer);
+    if bound > MAX_BOUND {
+        return Err(OprfError::BoundTooLarge {
+            bound,
+            limit: MAX_BOUND,
+        });
+    }
+    Ok([Shape::new(sizes.own)?, Shape::new(sizes.peer)?])
+}
+
+/// A slot for each entry of a table: received for this player's own, sent for the peer's.
+fn counts(own: Shape, peer: Shape) -> Counts {
+    Counts {
+        receive: own.table_len(),
+        send: peer.table_len(),
+    }
+}
+
+fn seat(side: Side) -> Seat {
+    match side {
+        Side::Left => Seat::Zero,
+        Side::Right => Seat::One,
+    }
+}
+
+/// One exchange.
+struct Run<'a> {
+    side: Side,
+    sizes: Sizes,
+    /// Own, peer's.
+    shapes: [Shape; 2],
+    coins: Coins,
+    channel: &'a mut dyn Channel,
+    progress: OnProgress<'a>,
+    done: usize,
+}
+
+impl Run<'_> {
+    fn exchange(&mut self, vole: &mut impl Vole, inputs: &[Input]) -> Result<Outputs, OprfError> {
+        let [own, peer] = self.shapes;
+        let points = Points::new(inputs, self.sizes.own, self.coins.salt())?;
+        // 3. Slots of both directions, not yet checked.
+        let mut begun = vole.begin(counts(own, peer), self.channel)?;
+        self.advance(self.sizes.own)?;
+        // 4. A' hides the table as a whole: it may leave before the checks.
+        self.coins.open_seed(self.channel)?;
+        let rows = Rows::place(own, self.coins.own_seed(), &points.digests)?;
+        self.send_table(&rows, &points, &begun.a)?;
+        drop(std::mem::take(&mut begun.a));
+        // 5. The peer's table, and the checks.
+        vole.confirm(&mut begun, self.channel)?;
+        self.coins.read_seed(self.channel)?;
+        let table = self.receive_table()?;
+        self.coins.open_mask(self.channel)?;
+        let (received, sent) = vole.finish(begun, self.channel)?;
+        self.coins.read_mask(self.channel)?;
+        // 6. Both functions on all points, fillers included; these are forgotten last.
+        let mut decoded = Zeroizing::new(vec![Block::ZERO; points.len()]);
+        rows.decode(&received.c, &mut decoded)?;
+        drop((rows, received));
+        let mut of_peer_key = points.outputs(&decoded, self.coins.own_mask(), self.side.other());
+        // K = V + A · Δ gives Decode(C, y) for every y that the peer's table holds, once Δ · H(y) is added.
+        let mut key = sent.v;
+        mul_add_slices(&mut key, &table, *sent.delta);
+        Rows::place(peer, self.coins.peer_seed(), &points.digests)?.decode(&key, &mut decoded)?;
+        mul_add_slices(&mut decoded, &points.values, *sent.delta);
+        let mut of_own_key = points.outputs(&decoded, self.coins.peer_mask(), self.side);
+        of_own_key.truncate(inputs.len());
+        of_peer_key.truncate(inputs.len());
+        Ok(Outputs {
+            of_peer_key,
+            of_own_key,
+        })
+    }
+
+    fn send_table(&mut self, rows: &Rows, points: &Points, mask: &[Block]) -> Result<(), OprfError> {
+        let mut table = Zeroizing::new(rows.encode(&points.values, Free::Zero)?);
+        xor_into(&mut table, mask);
+        for blocks in table.chunks(FRAME_BLOCKS) {
+            self.channel.send(as_bytes(blocks))?;
+        }
+        self.advance(self.sizes.own)
+    }
+
+    fn receive_table(&mut self) -> Result<Vec<Block>, OprfError> {
+        let [_, shape] = self.shapes;
+        let mut table = vec![Block::ZERO; shape.table_len()];
+        for blocks in table.chunks_mut(FRAME_BLOCKS) {
+            let frame = self.channel.receive_exactly(blocks.len() * Block::BYTES)?;
+            as_bytes_mut(blocks).copy_from_slice(&frame);
+        }
+        self.advance(self.sizes.peer)?;
+        Ok(table)
+    }
+
+    fn advance(&mut self, rows: usize) -> Result<(), OprfError> {
+        self.done += rows;
+        report(
+            self.progress,
+            Progress {
+                step: "oprf",
+                done: self.done as u64,
+                total: (2 * self.sizes.own + self.sizes.peer) as u64,
+            },
+        )
+    }
+}
