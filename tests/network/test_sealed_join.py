@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from xor import _core
 from xor.errors import PeerError, ProtocolAbort, ResourceError, SchemaError, UsageError, XorError
-from xor.plan.oprf.exchange import BACK_ENDS, Oprf, sent_bytes
+from xor.plan.oprf.exchange import BACK_ENDS, Oprf, rounds, sent_bytes
 
 KINDS = ("inner", "semi", "left", "right", "outer")
 RUNS = ("twin", "ideal", *BACK_ENDS)
@@ -405,17 +405,18 @@ def open_pair(spec: dict[str, Any], pair: Pair, seed: bytes = SEED) -> pa.Table:
     return pa.table(_core.open_sealed(encode(spec), pair.streams, seed, lambda *_: None))
 
 
+@pytest.mark.parametrize("oprf", BACK_ENDS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_machines_and_an_analyst(pair: Pair, kind: str) -> None:
+def test_two_machines_and_an_analyst(pair: Pair, kind: str, oprf: Oprf) -> None:
     pair.left.table, pair.right.table = tables(kind, LEFT, RIGHT)
-    spec = make_spec(kind, LEFT, RIGHT, (24, 32))
+    spec = make_spec(kind, LEFT, RIGHT, (24, 32), oprf=oprf)
     pair.run(spec)
     table = open_pair(spec, pair)
     assert rows_of(table) == oracle(kind, LEFT, RIGHT)
     left, right = pair.left.outcome, pair.right.outcome
     assert left["attempt"] == right["attempt"]
     assert left["sent_bytes"] == right["received_bytes"]
-    assert left["rounds"] == 2
+    assert left["rounds"] == rounds(oprf, (24, 32))
     assert left["bytes"] == pair.left.path.stat().st_size
     assert pair.left.path.stat().st_mode & 0o777 == 0o600
     assert [each["step"] for each in left["steps"]] == ["hello", "oprf"], "bounds alone decide their time"

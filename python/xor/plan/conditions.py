@@ -33,8 +33,12 @@ class Line:
     is_measured: bool
 
     def seconds(self, sent_bytes: int, rounds: int) -> float:
-        """How long that many bytes one way take, with that many turns."""
-        return sent_bytes / self.bytes_per_s + rounds * self.rtt_s
+        """How long a fresh channel takes for that many bytes each way, with that many turns at each player.
+
+        Both directions travel at once. A turn is one way, so half a round trip; one more way begins and three
+        round trips connect: TCP, TLS and the word to go.
+        """
+        return sent_bytes / self.bytes_per_s + ((rounds + 1) / 2 + 3) * self.rtt_s
 
 
 ASSUMED_LINE: Final = Line(rtt_s=0.010, bytes_per_s=125e6, is_measured=False)

@@ -12,14 +12,14 @@ READ_VALUE: Final = 120.0
 """From a source to a checked column: parsing, bounds."""
 LOCAL_ROW: Final = 250.0
 """A row that enters a local join or filter."""
-KEYS_ROW: Final = 900.0
+KEYS_ROW: Final = 600.0
 """Normal form of a key, its hash, grouping."""
 
 DH_OWN_ROW: Final = 160_000.0
 """Hash to the group, three multiplications, two decodings and a share of the proof."""
 DH_PEER_ROW: Final = 60_000.0
 
-VOLE_FIXED_S: Final = 0.15
+VOLE_FIXED_S: Final = 0.40
 """Seconds of one core for base OTs, extensions and the dual step of both directions."""
 VOLE_RECEIVE_SLOT: Final = 240.0
 VOLE_SEND_SLOT: Final = 95.0
@@ -27,14 +27,14 @@ OKVS_ENCODE_ROW: Final = 250.0
 OKVS_DECODE_ROW: Final = 120.0
 """At the peer's table, and once more at the own one."""
 
-CELL_ROW: Final = 1500.0
+CELL_ROW: Final = 1400.0
 """A label, a keystream, its place in the sorted list."""
 SEAL_BYTE: Final = 2.5
 """Sealing, hashing and writing a byte of a stream."""
 STORE_BYTES_PER_S: Final = 200e6
 """Upload of a stream to the service, and its download."""
-OPEN_BYTE: Final = 2.0
-OPEN_ROW: Final = 700.0
+OPEN_BYTE: Final = 1.5
+OPEN_ROW: Final = 500.0
 
 JOB_S: Final = 1.5
 """Seconds of any job: judging, approvals, starting workers, meeting, polling."""

@@ -77,7 +77,7 @@ TAMPERINGS: dict[str, Callable[[Body], None]] = {
     "datasets in another order": lambda body: body["datasets"].reverse(),
     "dataset of another network": _set("datasets.0.network", "elsewhere"),
     "dataset moved to another player": _set("datasets.0.player", "player-1"),
-    "more rows than can be sealed": _set("datasets.1.rows", 2**30),
+    "more rows than can be sealed": _set("datasets.1.rows", 2**31),
     "rows beyond all bounds": _set("datasets.1.rows", 2**50),
     "rows as text": _set("datasets.0.rows", "5000"),
     "unknown type": _set("datasets.0.columns.0.type", "blob"),

@@ -15,7 +15,7 @@ Oprf = Literal["dh", "vole"]
 
 KNOWN: Final[tuple[Oprf, ...]] = ("dh", "vole")
 """What a plan may name, whatever this version runs."""
-BACK_ENDS: Final[tuple[Oprf, ...]] = ("dh",)
+BACK_ENDS: Final[tuple[Oprf, ...]] = ("dh", "vole")
 """What the core of this version runs."""
 
 MAX_JOINED: Final[dict[Oprf, int]] = {"dh": 2**21, "vole": 2**30}
@@ -28,8 +28,13 @@ HELLO_BYTES: Final = 76
 ELEMENT_BYTES: Final = 32
 PROOF_BYTES: Final = 64
 DLEQ_BATCH: Final = 2**14
-NONCE_BYTES: Final = 32
-"""`vole`: one half of the coin toss for the seeds of the key-value stores, and its commitment."""
+COIN_FRAMES: Final = (96, 32, 64, 32)
+"""`vole`: a nonce and two commitments; the peer's seed; seed and mask opened; the other mask opened."""
+FIRST_VOLE_ROUNDS: Final = 8
+LATER_VOLE_ROUNDS: Final = 7
+"""`vole`: base OTs serve all exchanges of a join."""
+TABLE_FRAME_BLOCKS: Final = 2**16
+"""`vole`: blocks of a table that travel in one frame."""
 OVERFIT_BITS: Final = 80
 """log2 of the hash calls that a cheating encoder is granted."""
 
@@ -48,7 +53,7 @@ def shards(oprf: Oprf, bounds: tuple[int, int]) -> Shards:
     Source: joins, "Inputs larger than memory". A shard's bound is the capacity of a bin: more rows than that
     fall into some shard with probability below 2^-SIGMA.
     """
-    count = -(-max(bounds) // SHARD_ROWS) if oprf == "vole" else 1
+    count = max(1, -(-max(bounds) // SHARD_ROWS)) if oprf == "vole" else 1
     if count == 1:
         return Shards(1, bounds)
     bits = float(okvs.SIGMA) + log2(float(count)) + 1.0
@@ -67,16 +72,14 @@ def sent_bytes(oprf: Oprf, bounds: tuple[int, int], side: int) -> int:
     if oprf == "dh":
         return hello + _dh_bytes(own, peer)
     cut = shards(oprf, bounds)
-    return hello + cut.count * _vole_bytes(cut.bounds[side], cut.bounds[1 - side])
+    own, peer = cut.bounds[side], cut.bounds[1 - side]
+    later = (cut.count - 1) * _vole_bytes(own, peer, is_first=False)
+    return hello + _vole_bytes(own, peer, is_first=True) + later
 
 
 def rounds(oprf: Oprf, bounds: tuple[int, int]) -> int:
     """Changes from receiving to sending at each player, the hello included."""
-    return 2 if oprf == "dh" else 1 + VOLE_ROUNDS * shards(oprf, bounds).count
-
-
-VOLE_ROUNDS: Final = 5
-"""Changes from receiving to sending of one `vole` exchange."""
+    return 2 if oprf == "dh" else 1 + FIRST_VOLE_ROUNDS + LATER_VOLE_ROUNDS * (shards(oprf, bounds).count - 1)
 
 
 def guesses(oprf: Oprf, bound: int, other: int) -> int:
@@ -104,13 +107,14 @@ def _dh_bytes(own: int, peer: int) -> int:
     return FRAME_BYTES + ELEMENT_BYTES + blinded + evaluated
 
 
-def _vole_bytes(own: int, peer: int) -> int:
+def _vole_bytes(own: int, peer: int, is_first: bool) -> int:
     """One exchange: coin toss, correlations of both directions, the own table masked.
 
-    Source: docs/protocols/vole.md and okvs.md, "Cost".
+    Source: docs/protocols/vole.md and okvs.md, "Cost"; `VoleOprf::sent_bytes`.
     """
     as_receiver, as_sender = okvs.shape(own).table_len, okvs.shape(peer).table_len
-    toss = 2 * (FRAME_BYTES + NONCE_BYTES)
-    correlations = vole.cost(as_receiver, TREE_DEPTH, True).receiver_bytes
-    correlations += vole.cost(as_sender, TREE_DEPTH, True).sender_bytes
-    return toss + correlations + FRAME_BYTES + okvs.BLOCK_BYTES * as_receiver
+    coins = sum(FRAME_BYTES + each for each in COIN_FRAMES)
+    correlations = vole.cost(as_receiver, TREE_DEPTH, is_first).receiver_bytes
+    correlations += vole.cost(as_sender, TREE_DEPTH, is_first).sender_bytes
+    frames = -(-as_receiver // TABLE_FRAME_BLOCKS)
+    return coins + correlations + FRAME_BYTES * frames + okvs.BLOCK_BYTES * as_receiver
