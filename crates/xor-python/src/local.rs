@@ -12,7 +12,7 @@ use xor_channel::{Channel, ChannelError, Meter, memory};
 use xor_psi::PsiError;
 use xor_psi::oprf::ideal::IdealOprf;
 use xor_psi::oprf::{Oprf, Side};
-use xor_psi::sealed::spec::{JoinSpec, Recipient};
+use xor_psi::sealed::spec::{Backend, JoinSpec, Recipient};
 use xor_psi::sealed::{Joined, Prepared, SealedJoin, Stream, Table, ideal, outer, receive_join};
 
 use crate::errors::{raise, to_python};
@@ -28,7 +28,7 @@ pub(crate) fn run_locally<'py>(
     oprf: &str,
 ) -> PyResult<(ArrowStream, Bound<'py, PyDict>)> {
     let mut spec = JoinSpec::parse(spec).map_err(|error| to_python(py, &error))?;
-    let twin = Twin::parse(py, oprf)?;
+    let twin = Twin::parse(py, oprf, &mut spec)?;
     let left = table::read(tables.0)?.map_err(|error| to_python(py, &error))?;
     let right = table::read(tables.1)?.map_err(|error| to_python(py, &error))?;
     let run = py.detach(|| run(&mut spec, &left, &right, twin));
@@ -61,18 +61,19 @@ enum Twin {
 }
 
 impl Twin {
-    fn parse(py: Python<'_>, name: &str) -> PyResult<Self> {
-        match name {
-            "twin" => Ok(Self::Join),
-            "ideal" => Ok(Self::Oprf),
-            "dh" => Ok(Self::None),
-            _ => Err(raise(
-                py,
-                "usage.oprf",
-                "the OPRF is \"dh\", \"ideal\" or \"twin\"",
-                None,
-            )),
-        }
+    /// A real back end is run whatever the parameters name.
+    fn parse(py: Python<'_>, name: &str, spec: &mut JoinSpec) -> PyResult<Self> {
+        spec.backend = match name {
+            "twin" => return Ok(Self::Join),
+            "ideal" => return Ok(Self::Oprf),
+            "dh" => Backend::Dh,
+            "vole" => Backend::Vole,
+            _ => {
+                let message = "the OPRF is \"dh\", \"vole\", \"ideal\" or \"twin\"";
+                return Err(raise(py, "usage.oprf", message, None));
+            }
+        };
+        Ok(Self::None)
     }
 }
 

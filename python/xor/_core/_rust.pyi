@@ -188,7 +188,7 @@ def restrict_filesystem(read: list[str], write: list[str]) -> Literal["enforced"
 def run_locally(
     spec: bytes,
     tables: tuple[ArrowStreamExportable, ArrowStreamExportable],
-    oprf: Literal["dh", "ideal", "twin"],
+    oprf: Literal["dh", "vole", "ideal", "twin"],
 ) -> tuple[ArrowStream, Transcript]:
     """Run both players in this process and open the result for a recipient that exists only here.
 
