@@ -102,9 +102,8 @@ def measure(rows: int, oprf: Oprf) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 2**10
     told = found.exchange.cpu_s + found.seal + found.open / 2
     print(f"  {processor:.3f} s of processor for each player, {told:.3f} predicted")
-    print(
-        f"  {peak:,} MiB for both players and the recipient, {needs(plan)[0].memory_bytes >> 20:,} predicted for one"
-    )
+    one = needs(plan)[0].memory_bytes >> 20
+    print(f"  {peak:,} MiB for both players and the recipient, {one:,} predicted for one")
 
 
 def main() -> None:

@@ -1,7 +1,11 @@
 """What a placed plan discloses: each rule of the derivation on its own."""
 
+import pytest
+
 from xor.model.disclosure import Disclosure, Party, Role, Subject
+from xor.plan.conditions import Conditions
 from xor.plan.disclosures import SERVICE, disclosures
+from xor.plan.oprf.exchange import Oprf
 from xor.plan.predicates import Column, Compare, Comparison, Not, literal
 from xor.plan.relations import Concat, Filter, JoinKind, Project, Relation, Scan
 from xor.testing.samples import placed

@@ -3,6 +3,7 @@
 import pytest
 
 from xor.errors import PlanError
+from xor.plan.conditions import ASSUMED, Conditions
 from xor.plan.place import place
 from xor.plan.placed import Opened, PlacedPlan, Plaintext, Sealed
 from xor.plan.predicates import And, Column, Compare, Comparison, IsNull, literal
@@ -141,7 +142,11 @@ def test_exactly_the_limit_is_placed_and_one_row_more_is_not() -> None:
         return _join(left=most(rows))
 
     only_dh = Conditions(back_ends=("dh",))
-    for place_it, limit, known in ((joined, 2**21, only_dh), (joined, 2**30, ASSUMED), (most, 2**24, ASSUMED)):
+    for place_it, limit, known in (
+        (joined, 2**21, only_dh),
+        (joined, 2**30, ASSUMED),
+        (most, 2**24, ASSUMED),
+    ):
         placed(place_it(limit), conditions=known)
         with pytest.raises(PlanError) as caught:
             placed(place_it(limit + 1), conditions=known)
