@@ -154,7 +154,7 @@ class Client(Handle):
         return check_plan(self._draft(frame, to, known), known, self.session.now())
 
     def explain(self, frame: Frame, to: str | Sequence[str] | None) -> Explanation:
-        known = self._known
+        known = self.known()
         plan = self._draft(frame, to, known)
         return explain(plan, known.agreement, conditions=known.conditions)
 
