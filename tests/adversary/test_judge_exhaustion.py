@@ -38,7 +38,7 @@ def test_judging_a_plan_of_invented_datasets_is_quick():
         placements=(
             *(Plaintext("player-0") for _ in post_order(local)),
             Plaintext("player-1"),
-            Sealed(("player-0", "player-1"), opener_of(root)),
+            Sealed(("player-0", "player-1"), opener_of(root), "dh"),
         ),
         policies=tuple((name, 1) for name in sorted(each.name for each in root.datasets)),
     )

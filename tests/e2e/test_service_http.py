@@ -15,6 +15,7 @@ import pytest
 import uvicorn
 
 from xor.errors import XorError
+from xor.model.machine import Capacity, LinkSeen, MachineSeen
 from xor.service import setup
 from xor.service.app import create_app
 from xor.service.core import Timeouts
@@ -618,6 +619,7 @@ def announcement(player: str, at: int, **changes: Any) -> Announce:
         "nonce": os.urandom(32).hex(),
         "datasets": tuple(text(entry, entry.owner) for entry in mine),
         "policies": tuple(text(policies[entry.name].policy, entry.owner) for entry in mine),
+        "capacity": Capacity(memory_bytes=2**33, disk_bytes=2**36, oprf=("dh",)),
     }
     return Announce.model_validate(body | changes)
 
@@ -641,9 +643,23 @@ def test_a_catalogue_shows_what_machines_announce_and_who_is_online(running: Run
     assert [name for name, _ in catalogue(running)] == ["accounts_c"]
 
 
-def catalogue(running: Running) -> list[tuple[str, bool]]:
+def test_a_catalogue_passes_on_what_machines_that_are_online_say_of_themselves(running: Running) -> None:
+    link = LinkSeen(peer="player-1", rtt_us=900, bytes_per_s=10**7)
+    said = announcement("player-0", NOW, links=(link,))
+    assert running.http.post(http.ANNOUNCE, content=signed(said).to_bytes()).status_code == 204
+    known = MachineSeen(player="player-0", capacity=said.capacity, links=(link,))
+    assert network_view(running).machines == (known,)
+    running.clock.now += 91
+    assert network_view(running).machines == ()
+
+
+def network_view(running: Running) -> NetworkView:
     answer = running.http.get(http.network_path(banks.NETWORK), headers=bearer(banks.ANALYST))
-    view = NetworkView.model_validate_json(answer.content)
+    return NetworkView.model_validate_json(answer.content)
+
+
+def catalogue(running: Running) -> list[tuple[str, bool]]:
+    view = network_view(running)
     items = [
         (TRUST.entry(Envelope.from_bytes(each.entry.encode())).name, each.is_online) for each in view.datasets
     ]

@@ -122,13 +122,13 @@ CASES: dict[str, tuple[Case, ...]] = {
     ),
     "join_allow": (
         Case("one direction", ONE),
-        Case("both directions, each guess counted", BOTH, old="5000000", new="40960"),
+        Case("both directions, each guess counted", BOTH, old="5000000", new="137904"),
         Case("any column of the other table", ONE, old=AT_C, new="any column of transactions_a"),
     ),
     "join_deny": (
         Case("a column that is no key", BOTH, old=AT_C, new="[transactions_a.ordering_account]"),
         Case("another table alongside", ONE, old="  alongside: [accounts_b]\n"),
-        Case("one guess too few", BOTH, old="5000000", new="40959"),
+        Case("one guess too few", BOTH, old="5000000", new="137903"),
         Case("guesses spent on the same day", ONE, spent={"accounts_c": 4_990_000}),
         Case("no guesses", ONE, old="  guesses: 5000000 per UTC day\n"),
         Case("fuzzy keys", ONE, old="alongside:", new="fuzzy:"),

@@ -8,7 +8,9 @@ import pytest
 
 from xor import _core
 from xor.model.agreement import Agreement
+from xor.plan.conditions import Conditions
 from xor.plan.cost import costs, rounds, stream_bytes
+from xor.plan.oprf.exchange import BACK_ENDS, Oprf
 from xor.plan.placed import Part, PlacedPlan
 from xor.plan.relations import JoinKind, Project, Relation, Scan
 from xor.plan.spec import spec
@@ -29,13 +31,16 @@ def _agreement() -> Agreement:
     return agreement().model_copy(update={"analysts": members})
 
 
-def _joined(kind: JoinKind, columns: tuple[str, ...], rows: tuple[int, int]) -> tuple[PlacedPlan, Part]:
+def _joined(
+    kind: JoinKind, columns: tuple[str, ...], rows: tuple[int, int], oprf: Oprf
+) -> tuple[PlacedPlan, Part]:
     sides = (
         Scan(entry("a", LEFT, rows=rows[0])),
         Scan(entry("b", RIGHT, player="player-1", rows=rows[1])),
     )
     relation: Relation = join(*sides, ("id", "ref"), kind=kind)
-    plan = placed(Project(relation, tuple((name, name) for name in columns)))
+    chosen = Conditions(back_ends=(oprf,))
+    plan = placed(Project(relation, tuple((name, name) for name in columns)), conditions=chosen)
     return plan, plan.parts[0]
 
 
@@ -53,14 +58,15 @@ def _empty(part: Part, side: int) -> pa.Table:
     return pa.Table.from_arrays(arrays, [f"c{number}" for number in range(len(arrays))])
 
 
+@pytest.mark.parametrize("oprf", BACK_ENDS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_sealed_join_sends_what_was_predicted(kind: JoinKind) -> None:
+def test_a_sealed_join_sends_what_was_predicted(kind: JoinKind, oprf: Oprf) -> None:
     for columns, rows in product(COLUMNS, BOUNDS):
         if kind is JoinKind.SEMI and not all(name.endswith("_0") for name in columns):
             continue
-        plan, part = _joined(kind, columns, rows)
+        plan, part = _joined(kind, columns, rows, oprf)
         tables = (_empty(part, 0), _empty(part, 1))
-        _, transcript = _core.run_locally(spec(plan, HASH, part, _agreement()), tables, "dh")
+        _, transcript = _core.run_locally(spec(plan, HASH, part, _agreement()), tables, oprf)
         predicted = costs(part)
         assert transcript["stream_bytes"] == [each.stream_bytes for each in predicted]
         assert transcript["sent_bytes"] == [each.sent_bytes for each in predicted]

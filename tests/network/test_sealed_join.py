@@ -25,9 +25,10 @@ from hypothesis import strategies as st
 
 from xor import _core
 from xor.errors import PeerError, ProtocolAbort, ResourceError, SchemaError, UsageError, XorError
+from xor.plan.oprf.exchange import BACK_ENDS, Oprf, rounds, sent_bytes
 
 KINDS = ("inner", "semi", "left", "right", "outer")
-RUNS = ("twin", "ideal", "dh")
+RUNS = ("twin", "ideal", *BACK_ENDS)
 SEED = bytes(range(32))
 SEAL_KEY = _core.seal_public_key(SEED).hex()
 VECTORS = Path(__file__).parents[1] / "vectors" / "core"
@@ -73,6 +74,8 @@ def make_spec(
     right: Side,
     rows: Sequence[int] | None = None,
     recipients: Sequence[tuple[str, str]] = (("desk", SEAL_KEY),),
+    *,
+    oprf: str = BACK_ENDS[0],
 ) -> dict[str, Any]:
     bounds = list(rows or (len(left.rows), len(right.rows)))
     payload = [[column(f"l{i}", each) for i, each in enumerate(left.value_types)], []]
@@ -90,7 +93,7 @@ def make_spec(
             for a, b in zip(left.key_types, right.key_types, strict=True)
         ],
         "payload": payload,
-        "oprf": "dh",
+        "oprf": oprf,
         "recipients": [{"name": name, "seal_key": key} for name, key in recipients],
     }
 
@@ -112,7 +115,8 @@ def tables(kind: str, left: Side, right: Side) -> tuple[pa.Table, pa.Table]:
 def run(
     run_as: str, kind: str, left: Side, right: Side, rows: Sequence[int] | None = None
 ) -> tuple[pa.Table, Any]:
-    spec = encode(make_spec(kind, left, right, rows))
+    oprf = run_as if run_as in BACK_ENDS else BACK_ENDS[0]
+    spec = encode(make_spec(kind, left, right, rows, oprf=oprf))
     stream, transcript = _core.run_locally(spec, tables(kind, left, right), run_as)  # type: ignore[arg-type]
     count = stream.rows
     table = pa.table(stream)
@@ -269,36 +273,41 @@ def test_random_tables_agree_with_the_oracle(
 # --- what the players see -----------------------------------------------------------------------------
 
 
-def sized(kind: str, left_keys: Sequence[int | None], text: str = "x") -> Any:
+def sized(run_as: str, kind: str, left_keys: Sequence[int | None], text: str = "x") -> Any:
     left = Side(("int64",), ("text",), tuple(((key,), (text,)) for key in left_keys))
     right = Side(("int64",), ("text",), tuple(((key,), ("y",)) for key in range(10)))
-    return run("dh", kind, left, right, (12, 10))[1]
+    return run(run_as, kind, left, right, (12, 10))[1]
 
 
+@pytest.mark.parametrize("run_as", BACK_ENDS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_transcript_keeps_its_sizes_within_the_bounds(kind: str) -> None:
-    expected = sized(kind, range(12))
-    assert sized(kind, range(100, 112)) == expected, "no match at all"
-    assert sized(kind, [3] * 12) == expected, "one key only"
-    assert sized(kind, [None] * 12) == expected, "no key at all"
-    assert sized(kind, []) == expected, "no row at all"
-    assert sized(kind, range(12), "a much longer text") == expected, "longer values"
+def test_a_transcript_keeps_its_sizes_within_the_bounds(run_as: str, kind: str) -> None:
+    expected = sized(run_as, kind, range(12))
+    assert sized(run_as, kind, range(100, 112)) == expected, "no match at all"
+    assert sized(run_as, kind, [3] * 12) == expected, "one key only"
+    assert sized(run_as, kind, [None] * 12) == expected, "no key at all"
+    assert sized(run_as, kind, []) == expected, "no row at all"
+    assert sized(run_as, kind, range(12), "a much longer text") == expected, "longer values"
 
 
+@pytest.mark.parametrize("run_as", BACK_ENDS)
 @given(left=st.integers(0, 40), right=st.integers(0, 40), kind=st.sampled_from(KINDS))
 @settings(max_examples=25, deadline=None)
-def test_bytes_and_rounds_follow_the_written_formulas(left: int, right: int, kind: str) -> None:
+def test_bytes_and_rounds_follow_the_written_formulas(run_as: Oprf, left: int, right: int, kind: str) -> None:
     """The formulas of docs/protocols/sealed-join.md, written a second time."""
     empty = Side(("text",), ("text", "decimal(9,2)"), ())
-    _, transcript = run("dh", kind, empty, empty, (left, right))
+    _, transcript = run(run_as, kind, empty, empty, (left, right))
     bounds = (left, right)
     opens = opener(kind, bounds)
     for side in (0, 1):
         own, peer = bounds[side], bounds[1 - side]
-        frames = [76, 32] + [32 * own] * (own > 0) + [64 + 32 * peer] * (peer > 0)
-        assert transcript["frames"][side] == frames
+        frames = transcript["frames"][side]
+        if run_as == "dh":
+            assert frames == [76, 32] + [32 * own] * (own > 0) + [64 + 32 * peer] * (peer > 0)
+            assert transcript["rounds"][side] == 1 + (peer > 0)
+        else:
+            assert sum(frames) + 4 * len(frames) == sent_bytes(run_as, bounds, side)
         assert transcript["sent_bytes"][side] == sum(frames) + 4 * len(frames)
-        assert transcript["rounds"][side] == 1 + (peer > 0)
         longest = 1 if kind == "semi" and side == 1 else 1 + (1 + 64) + 4
         bits = 40 + math.ceil(math.log2(max(own, 1))) + math.ceil(math.log2(max(own, bounds[opens], 1)))
         readable = kind == "outer" or (kind, side) in (("left", 0), ("right", 1))
@@ -396,17 +405,18 @@ def open_pair(spec: dict[str, Any], pair: Pair, seed: bytes = SEED) -> pa.Table:
     return pa.table(_core.open_sealed(encode(spec), pair.streams, seed, lambda *_: None))
 
 
+@pytest.mark.parametrize("oprf", BACK_ENDS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_machines_and_an_analyst(pair: Pair, kind: str) -> None:
+def test_two_machines_and_an_analyst(pair: Pair, kind: str, oprf: Oprf) -> None:
     pair.left.table, pair.right.table = tables(kind, LEFT, RIGHT)
-    spec = make_spec(kind, LEFT, RIGHT, (24, 32))
+    spec = make_spec(kind, LEFT, RIGHT, (24, 32), oprf=oprf)
     pair.run(spec)
     table = open_pair(spec, pair)
     assert rows_of(table) == oracle(kind, LEFT, RIGHT)
     left, right = pair.left.outcome, pair.right.outcome
     assert left["attempt"] == right["attempt"]
     assert left["sent_bytes"] == right["received_bytes"]
-    assert left["rounds"] == 2
+    assert left["rounds"] == rounds(oprf, (24, 32))
     assert left["bytes"] == pair.left.path.stat().st_size
     assert pair.left.path.stat().st_mode & 0o777 == 0o600
     assert [each["step"] for each in left["steps"]] == ["hello", "oprf"], "bounds alone decide their time"

@@ -112,6 +112,35 @@ fn bytes_and_rounds_follow_the_written_formula() {
     );
 }
 
+/// What the planner computes in another language. `XOR_REWRITE_VECTORS=1` writes the file; read the diff.
+#[test]
+fn the_planner_reads_the_same_costs() {
+    let mut lines = Vec::new();
+    for tree_depth in [4, 8] {
+        for slots in [
+            0, 1, 5408, 71_680, 71_681, 90_000, 804_013, 870_400, 870_401, 1_372_288, 1_674_413, 11_000_000,
+            22_055_936,
+        ] {
+            for is_first in [true, false] {
+                let receiver = LpnVole::sent_bytes(counts(slots, 0), tree_depth, is_first);
+                let sender = LpnVole::sent_bytes(counts(0, slots), tree_depth, is_first);
+                lines.push(format!(
+                    r#"    {{"slots": {slots}, "tree_depth": {tree_depth}, "is_first": {is_first}, "receiver_bytes": {receiver}, "sender_bytes": {sender}}}"#
+                ));
+            }
+        }
+    }
+    let text = format!("{{\n  \"cases\": [\n{}\n  ]\n}}\n", lines.join(",\n"));
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/vectors/core/vole-costs.json"
+    );
+    if std::env::var_os("XOR_REWRITE_VECTORS").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), text);
+}
+
 #[test]
 fn a_million_keys_cost_less_than_two_bytes_each() {
     // 1.31 slots a key; the corrections of the join itself are 16 · 1.31 = 21 bytes more.

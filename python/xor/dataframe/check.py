@@ -1,15 +1,14 @@
 """What the judge says of a plan before anything runs."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xor.dataframe import render
-from xor.model.agreement import Agreement
+from xor.errors import UsageError
 from xor.plan.placed import PlacedPlan
 from xor.policy.decision import Decision
-from xor.policy.document import Policy
 from xor.policy.judge import judge
 from xor.policy.parse import in_force
+from xor.session.known import Known
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Check:
         return self.is_allowed
 
     def require(self) -> None:
-        """Raises PolicyDenied unless the plan is allowed."""
+        """Raises PolicyDenied or ResourceError unless the plan is allowed."""
         if not self.is_allowed:
             raise self.decision.to_error()
 
@@ -56,11 +55,20 @@ class Check:
 _ALLOWED = "allowed by the policies that the service shows"
 
 
-def check_plan(plan: PlacedPlan, policies: Mapping[str, Policy], agreement: Agreement, now: int) -> Check:
-    """Judges a placed plan with verified policies.
+def is_permitted(plan: PlacedPlan, known: Known, now: int) -> bool:
+    """Whether nothing is known that would refuse the plan; policies that cannot be read say nothing."""
+    try:
+        return check_plan(plan, known, now).is_allowed
+    except UsageError:
+        return True
+
+
+def check_plan(plan: PlacedPlan, known: Known, now: int) -> Check:
+    """Judges a placed plan with verified policies, and with what machines are said to give to a job.
 
     Raises:
         UsageError: a policy uses words that this version does not know.
     """
-    parsed = {entry.name: in_force(policies[entry.name], entry) for entry in plan.datasets}
-    return Check(judge(plan, parsed, agreement, {}, now))
+    parsed = {entry.name: in_force(known.policies[entry.name], entry) for entry in plan.datasets}
+    capacities = known.conditions.capacities
+    return Check(judge(plan, parsed, known.agreement, {}, now, capacities=capacities))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xor.dataframe.asked import Asked, recipient_names
-from xor.dataframe.check import Check, check_plan
+from xor.dataframe.check import Check, check_plan, is_permitted
 from xor.dataframe.frame import Frame
 from xor.dataframe.handles import Handle
 from xor.dataframe.job import Job
@@ -18,6 +18,7 @@ from xor.plan.explain import Explanation, explain
 from xor.plan.place import place
 from xor.plan.placed import PlacedPlan
 from xor.plan.relations import Relation, Scan
+from xor.plan.resources import shortages
 from xor.session import core
 from xor.session.following import Clock, SystemClock
 from xor.session.known import Known, signing_key
@@ -143,17 +144,19 @@ class Client(Handle):
         Size is not judged here: a later step may need less of it.
         """
         try:
-            self._place(relation, self._known, (self.analyst,), _ANY_NONCE)
+            self._place(relation, self._known, (self.analyst,), None)
         except PlanError as error:
             if error.code != "plan.too-large":
                 raise
 
     def check(self, frame: Frame, to: str | Sequence[str] | None) -> Check:
         known = self.known()
-        return check_plan(self._draft(frame, to, known), known.policies, known.agreement, self.session.now())
+        return check_plan(self._draft(frame, to, known), known, self.session.now())
 
     def explain(self, frame: Frame, to: str | Sequence[str] | None) -> Explanation:
-        return explain(self._draft(frame, to, self._known), self._known.agreement)
+        known = self.known()
+        plan = self._draft(frame, to, known)
+        return explain(plan, known.agreement, conditions=known.conditions)
 
     def run(self, frame: Frame, asked: Asked) -> Result:
         """Submits and waits; whoever stops waiting here stops the job."""
@@ -178,6 +181,8 @@ class Client(Handle):
                 )
         recipients = known.recipients(recipient_names(asked.to, self.analyst))
         plan = self._place(frame.relation, known, recipients, secrets.token_hex(32))
+        for shortage in shortages(plan, known.conditions.capacities):
+            raise shortage.to_error()
         self.seal_key_for(plan)
         envelope = Envelope(PAYLOAD_TYPE, encode_plan(plan), ()).signed_by(self._key)
         run = core.begin(known.trust, envelope, deadline=0.0)
@@ -203,7 +208,10 @@ class Client(Handle):
         recipients = known.recipients(recipient_names(to, self.analyst))
         return self._place(frame.relation, known, recipients, _ANY_NONCE)
 
-    def _place(self, relation: Relation, known: Known, recipients: tuple[str, ...], nonce: str) -> PlacedPlan:
+    def _place(
+        self, relation: Relation, known: Known, recipients: tuple[str, ...], nonce: str | None
+    ) -> PlacedPlan:
+        """Without a nonce only to see whether it can be placed: policies are not asked then."""
         now = self.session.now()
         return place(
             relation,
@@ -214,8 +222,10 @@ class Client(Handle):
             policies={name: policy.policy_version for name, policy in known.policies.items()},
             not_before=now - SKEW_S,
             not_after=min(now + VALIDITY_S, known.agreement.not_after),
-            nonce=nonce,
+            nonce=nonce or _ANY_NONCE,
             signatures=known.signatures,
+            conditions=known.conditions,
+            permits=None if nonce is None else lambda plan: is_permitted(plan, known, now),
         )
 
     def __repr__(self) -> str:

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from xor.errors import AuthError, DataError, UsageError, XorError
 from xor.model.agreement import HEX_32_BYTES
 from xor.model.dataset import NAME, DatasetEntry, Strict
+from xor.plan.oprf.exchange import BACK_ENDS, Oprf
 from xor.policy.document import Policy
 from xor.signing import Envelope, SigningKey
 from xor.wire.trust import Trust, open_agreement
@@ -38,8 +39,12 @@ class Settings(Strict):
         advertise: the address that others are told, if it is not where this machine listens.
         job_timeout_s: how long a worker may run before it is killed.
         max_jobs: how many workers run at once; further jobs wait in order.
+        memory_mib, disk_mib: what one job may take; plans that may need more are refused before they start.
+            None: its share of what this computer has.
+        cores: of the processor, as clients are told for estimates. None: all of this computer.
+        oprf: back ends that may run here. An operator who trusts `dh` alone leaves the others out.
 
-    Units: seconds.
+    Units: seconds; MiB.
     """
 
     player: str = Bounded(pattern=NAME)
@@ -52,6 +57,10 @@ class Settings(Strict):
     stall_timeout_s: int = Bounded(default=120, ge=1, le=3600)
     job_timeout_s: int = Bounded(default=6 * 3600, ge=1, le=7 * 86_400)
     max_jobs: int = Bounded(default=4, ge=1, le=64)
+    memory_mib: int | None = Bounded(default=None, ge=1, le=2**30)
+    disk_mib: int | None = Bounded(default=None, ge=1, le=2**40)
+    cores: int | None = Bounded(default=None, ge=1, le=4096)
+    oprf: tuple[Oprf, ...] = Bounded(default=BACK_ENDS, min_length=1, strict=False)
 
 
 class SourceFile(Strict):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from xor.errors import XorError
 from xor.machine.events import Allowed, Denied, Guess
 from xor.model.agreement import Agreement
+from xor.model.machine import Capacity
 from xor.plan.placed import PlacedPlan
 from xor.policy.judge import judge
 from xor.policy.parse import ParsedPolicy
@@ -28,6 +29,7 @@ def decide(
     is_spent: bool,
     spent: Mapping[str, int],
     now: int,
+    capacity: Capacity,
 ) -> Allowed | Denied:
     """Whether the machine of `player` runs its part of a plan whose signature has been verified.
 
@@ -35,6 +37,7 @@ def decide(
         policies: for each dataset registered here its policy in force, with the registered entry.
         is_spent: the plan has been started here before.
         spent: guesses spent on each dataset on the UTC day of `now`.
+        capacity: what one job may take here, as the operator set it.
     """
     if plan.agreement != agreement_hash(agreement):
         return Denied(
@@ -45,7 +48,7 @@ def decide(
         )
     if is_spent:
         return SPENT
-    decision = judge(plan, policies, agreement, spent, now, player=player)
+    decision = judge(plan, policies, agreement, spent, now, player=player, capacities={player: capacity})
     if not decision.is_allowed:
         return _denied(decision.to_error(player))
     approved = tuple(

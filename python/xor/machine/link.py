@@ -64,18 +64,8 @@ class Link:
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def announce(
-        self, datasets: tuple[Envelope, ...], policies: tuple[Envelope, ...], now: int, nonce: str
-    ) -> None:
+    async def announce(self, document: Announce) -> None:
         """The heartbeat."""
-        document = Announce(
-            network=self._network,
-            player=self._player,
-            at=now,
-            nonce=nonce,
-            datasets=tuple(each.to_bytes().decode() for each in datasets),
-            policies=tuple(each.to_bytes().decode() for each in policies),
-        )
         await self._post(http.ANNOUNCE, document)
 
     async def poll(self, after: int, wait_s: int, now: int, nonce: str) -> Inbox:

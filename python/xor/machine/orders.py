@@ -84,6 +84,19 @@ class Timed(Strict):
     sent_bytes: int
 
 
+class Observed(Strict):
+    """How the line to a peer was, as the system counted it on the channel of one join.
+
+    Discloses: a property of the line. What travels on the channel has sizes and times that follow from
+        bounds.
+    """
+
+    says: Literal["observed"] = "observed"
+    peer: str
+    rtt_us: int
+    bytes_per_s: int
+
+
 class Finished(Strict):
     """All streams are on disk."""
 
@@ -99,7 +112,7 @@ class Broke(Strict):
     detail: str
 
 
-Word = Warm | Confined | Ready | Progressed | Timed | Finished | Broke
+Word = Warm | Confined | Ready | Progressed | Timed | Observed | Finished | Broke
 _WORD: TypeAdapter[Word] = TypeAdapter(Annotated[Word, Bounded(discriminator="says")])
 
 

@@ -21,11 +21,15 @@ def create(
     agreement: Envelope,
     service_url: str,
     listen: str | None = None,
+    memory_mib: int | None = None,
+    disk_mib: int | None = None,
+    cores: int | None = None,
 ) -> None:
     """Makes the directory of the machine that acts for `player` and pins the agreement.
 
     Args:
         listen: `HOST:PORT` for other machines; None if this one only dials.
+        memory_mib, disk_mib, cores: see `directory.Settings`.
 
     Raises:
         UsageError: the directory exists, the player is not in the agreement, or the service is not on
@@ -49,6 +53,9 @@ def create(
         "agreement": hashlib.sha256(agreement.payload).hexdigest(),
         "service": service_url,
         "listen": listen,
+        "memory_mib": memory_mib,
+        "disk_mib": disk_mib,
+        "cores": cores,
     }
     replace(directory / "machine.toml", _toml(settings))
 

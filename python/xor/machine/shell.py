@@ -15,6 +15,7 @@ from typing import Any
 
 from xor.errors import AuthError, InternalError, UsageError, XorError
 from xor.machine import log, sandbox
+from xor.machine.capacity import capacity_of
 from xor.machine.core import Job, State
 from xor.machine.directory import Directory
 from xor.machine.entries import verified_payload
@@ -42,12 +43,14 @@ from xor.machine.holdings import Holdings
 from xor.machine.jobs import Jobs
 from xor.machine.journal import Journal
 from xor.machine.judging import decide
+from xor.machine.lines import Lines
 from xor.machine.link import Backoff, Link
 from xor.machine.listener import Listener
 from xor.machine.orders import (
     Broke,
     Confined,
     Finished,
+    Observed,
     Peer,
     Progressed,
     Ready,
@@ -60,7 +63,7 @@ from xor.machine.orders import (
 from xor.machine.outbox import Outbox
 from xor.machine.workers import NO_WORKER, Workers
 from xor.signing import Envelope
-from xor.wire.messages import Entry, Progress
+from xor.wire.messages import Announce, Entry, Progress
 
 HEARTBEAT_S = 10.0
 LOOK_S = 0.5
@@ -82,6 +85,8 @@ class Machine:
         self._lock = _locked(directory.path)
         self._journal = Journal(directory.state)
         self._holdings = Holdings(directory, self._journal)
+        self._capacity = capacity_of(self._settings, directory.path)
+        self._lines = Lines(each.name for each in directory.trust.agreement.players)
         self._jobs = Jobs(
             self._settings.network, self._settings.player, self._journal, self._perform, _log_change
         )
@@ -128,7 +133,18 @@ class Machine:
         while True:
             try:
                 datasets, policies = self._holdings.envelopes()
-                await self._link.announce(datasets, policies, _now(), secrets.token_hex(32))
+                await self._link.announce(
+                    Announce(
+                        network=self._settings.network,
+                        player=self._settings.player,
+                        at=_now(),
+                        nonce=secrets.token_hex(32),
+                        datasets=tuple(each.to_bytes().decode() for each in datasets),
+                        policies=tuple(each.to_bytes().decode() for each in policies),
+                        capacity=self._capacity,
+                        links=self._lines.seen,
+                    )
+                )
             except XorError as error:
                 if not is_away:
                     log.warning("the service does not hear this machine", code=error.code)
@@ -245,6 +261,7 @@ class Machine:
                 is_spent=self._journal.is_spent(job.id),
                 spent=self._journal.guesses_spent(now),
                 now=now,
+                capacity=self._capacity,
             )
         except Exception as error:
             # Default-deny holds for our own mistakes too; an analyst's odd plan must not stop the machine.
@@ -294,6 +311,8 @@ class Machine:
                 self._handle(job_id, failure)
             case Progressed():
                 self._background(self._report(job_id, word))
+            case Observed(peer=peer, rtt_us=rtt_us, bytes_per_s=bytes_per_s):
+                self._lines.note(peer, rtt_us, bytes_per_s)
             case Timed(node=node, step=step, seconds=seconds, sent_bytes=sent_bytes):
                 took = {"seconds": round(seconds, 3), "sent_bytes": sent_bytes}
                 log.info("step", job=job_id[:12], node=node, step=step, **took)

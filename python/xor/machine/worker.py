@@ -28,11 +28,13 @@ from xor.errors import DataError, InternalError, PeerError, PlanError, ProtocolA
 from xor.machine import sandbox
 from xor.machine.core import peers_of, sides_of
 from xor.machine.events import Failed, Stream
+from xor.machine.lines import observe
 from xor.machine.meeting import Incoming, agree_to_go, dial
 from xor.machine.orders import (
     Broke,
     Confined,
     Finished,
+    Observed,
     Order,
     Peer,
     Progressed,
@@ -154,7 +156,7 @@ class Worker:
 
         def join(connection: socket.socket) -> SealReport:
             with connection:
-                return private.sealed_join(
+                report = private.sealed_join(
                     spec,
                     side,
                     table,
@@ -166,6 +168,9 @@ class Worker:
                     self._progress(part.node),
                     float(self._order.stall_timeout_s),
                 )
+                if seen := observe(connection):
+                    self._say(Observed(peer=peer.player, **seen._asdict()))
+                return report
 
         with self.stages.stage(f"sealed join of step {part.node} with {peer.player}"):
             if part.node in self._calls:

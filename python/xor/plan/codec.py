@@ -41,13 +41,14 @@ from xor.plan.predicates import (
 from xor.plan.relations import MAX_NODES, Concat, Filter, Join, JoinKind, Project, Relation, Scan
 from xor.signing import canonical, parse_canonical
 
-PAYLOAD_TYPE = "application/vnd.xor.plan.v1+json"
-VERSION = 1
+PAYLOAD_TYPE = "application/vnd.xor.plan.v2+json"
+VERSION = 2
+"""2: the back end of the OPRF stands in the placement of each sealed join."""
 MAX_BYTES = 2 * 2**20
 _HEX_32 = re.compile(r"[0-9a-f]{64}")
 _FIELDS = {
     "version", "network", "agreement", "analyst", "recipients", "policies", "datasets", "nodes",
-    "signatures", "adversary", "oprf", "not_before", "not_after", "nonce",
+    "signatures", "adversary", "not_before", "not_after", "nonce",
 }  # fmt: skip
 
 
@@ -73,7 +74,6 @@ def encode_plan(plan: PlacedPlan) -> bytes:
                 for node, inputs, placement in zip(plan.nodes, plan.inputs_of, plan.placements, strict=True)
             ],
             "adversary": plan.adversary,
-            "oprf": plan.oprf,
             "not_before": plan.not_before,
             "not_after": plan.not_after,
             "nonce": plan.nonce,
@@ -125,7 +125,7 @@ def _decode_body(body: Mapping[str, Any], payload: bytes) -> PlacedPlan:
     for field in ("agreement", "nonce"):
         if not _HEX_32.fullmatch(body[field]):
             raise _malformed(f"{field} is no hash")
-    if body["adversary"] != "malicious" or body["oprf"] != "dh":
+    if body["adversary"] != "malicious":
         raise _malformed("its protection is not known")
     plan = PlacedPlan(
         network=_name(body["network"]),
@@ -136,7 +136,6 @@ def _decode_body(body: Mapping[str, Any], payload: bytes) -> PlacedPlan:
         root=nodes[-1],
         placements=tuple(placements),
         adversary="malicious",
-        oprf="dh",
         not_before=int(body["not_before"]),
         not_after=int(body["not_after"]),
         nonce=body["nonce"],
@@ -195,8 +194,8 @@ def _encode_placement(placement: Placement) -> dict[str, Any]:
     match placement:
         case Plaintext(at):
             return {"plaintext": at}
-        case Sealed(between, opener):
-            return {"sealed": list(between), "opener": opener}
+        case Sealed(between, opener, oprf):
+            return {"sealed": list(between), "opener": opener, "oprf": oprf}
         case Opened():
             return {"opened": True}
 
@@ -205,8 +204,8 @@ def _decode_placement(body: Mapping[str, Any]) -> Placement:
     match body:
         case {"plaintext": str(at)}:
             return Plaintext(at)
-        case {"sealed": [str(left), str(right)], "opener": int(opener)}:
-            return Sealed((left, right), opener)
+        case {"sealed": [str(left), str(right)], "opener": int(opener), "oprf": ("dh" | "vole") as oprf}:
+            return Sealed((left, right), opener, oprf)
         case {"opened": True}:
             return Opened()
     raise _malformed("it holds a placement that this version does not know")

@@ -10,21 +10,16 @@ from typing import Final
 
 from xor.errors import InternalError
 from xor.model.types import Field, Kind, Schema
+from xor.plan.oprf import exchange as oprf
+from xor.plan.oprf.okvs import SIGMA
 from xor.plan.placed import Part, Sealed, payload_columns
 from xor.plan.relations import Join, JoinKind, padded
 
-SIGMA: Final = 40
 SECRET_BYTES: Final = 16
 CHUNK_BYTES: Final = 2**20
 TAG_BYTES: Final = 16
 LONG_ROW: Final = 2**14 - SECRET_BYTES
 """From this row length on, the length of a group takes more than two bytes."""
-
-FRAME_BYTES: Final = 4
-HELLO_BYTES: Final = 76
-ELEMENT_BYTES: Final = 32
-PROOF_BYTES: Final = 64
-DLEQ_BATCH: Final = 2**14
 
 _VALUE_BYTES = {Kind.BOOL: 1, Kind.DATE: 4, Kind.INT64: 8, Kind.FLOAT64: 8, Kind.TIMESTAMP: 8}
 
@@ -50,14 +45,16 @@ def costs(part: Part) -> tuple[StreamCost, ...]:
     """What each player of a sealed step sends, left first."""
     bounds = tuple(padded(part.source(side).rows) for side in range(len(part.players)))
     return tuple(
-        StreamCost(player, bounds[side], stream_bytes(part, side), _sent_bytes(bounds, side))
+        StreamCost(player, bounds[side], stream_bytes(part, side), _sent_bytes(part, bounds, side))
         for side, player in enumerate(part.players)
     )
 
 
 def rounds(part: Part) -> int:
-    """Changes from receiving to sending at each player: after the hello, and to serve the peer's keys."""
-    return 2 if isinstance(part.placement, Sealed) else 0
+    """Changes from receiving to sending at each player of a sealed step."""
+    if not isinstance(part.placement, Sealed):
+        return 0
+    return oprf.rounds(part.placement.oprf, (padded(part.source(0).rows), padded(part.source(1).rows)))
 
 
 def stream_bytes(part: Part, side: int) -> int:
@@ -113,19 +110,10 @@ def preserved_sides(kind: JoinKind) -> tuple[int, ...]:
     return {JoinKind.LEFT: (0,), JoinKind.RIGHT: (1,), JoinKind.OUTER: (0, 1)}.get(kind, ())
 
 
-def _sent_bytes(bounds: tuple[int, ...], side: int) -> int:
-    """Frames from one player to the other: the hello, then the OPRF (dh).
-
-    Source: docs/protocols/sealed-join.md: a key, own blinded elements, the peer's elements evaluated
-    with one proof for each batch.
-    """
-    if len(bounds) < 2:
+def _sent_bytes(part: Part, bounds: tuple[int, ...], side: int) -> int:
+    if not isinstance(part.placement, Sealed):
         return 0
-    own, peer = bounds[side], bounds[1 - side]
-    batches, peer_batches = -(-own // DLEQ_BATCH), -(-peer // DLEQ_BATCH)
-    blinded = ELEMENT_BYTES * own + FRAME_BYTES * batches
-    evaluated = ELEMENT_BYTES * peer + (FRAME_BYTES + PROOF_BYTES) * peer_batches
-    return 2 * FRAME_BYTES + HELLO_BYTES + ELEMENT_BYTES + blinded + evaluated
+    return oprf.sent_bytes(part.placement.oprf, (bounds[0], bounds[1]), side)
 
 
 def _longest(field: Field) -> int:

@@ -17,6 +17,7 @@ from xor.model.dataset import DatasetEntry
 from xor.model.disclosure import Disclosure, Party, Role, Subject
 from xor.model.types import ColumnRef
 from xor.plan.lineage import ScanLineage, compared_fields, scans_of, steps_of
+from xor.plan.oprf.exchange import guesses
 from xor.plan.placed import Part, PlacedPlan, Plaintext, Sealed
 from xor.plan.relations import Filter, Join, JoinKind, padded
 
@@ -95,7 +96,7 @@ def _comparisons(plan: PlacedPlan, index: int) -> dict[tuple[str, str], set[tupl
 
 def _players(plan: PlacedPlan, index: int) -> tuple[str, str]:
     match plan.placements[index]:
-        case Sealed(between, _):
+        case Sealed(between):
             return between
         case Plaintext(at):
             return at, at
@@ -135,14 +136,17 @@ def _of_rows(node: int, scan: ScanLineage, where: str) -> Iterator[Disclosure]:
 
 def _of_sealed_join(plan: PlacedPlan, part: Part) -> Iterator[Disclosure]:
     """What the two players of a sealed join learn, and what only this protocol tells the recipients."""
+    if not isinstance(part.placement, Sealed):
+        raise InternalError(f"step {part.node} is no sealed join")
     where = _where(plan, part.node)
     for side in (0, 1):
         partner = Party(Role.PLAYER, part.players[1 - side])
-        rows, guesses = (padded(part.source(each).rows) for each in (side, 1 - side))
+        rows, partner_rows = (padded(part.source(each).rows) for each in (side, 1 - side))
+        tested = guesses(part.placement.oprf, partner_rows, rows)
         for name in _names(part.source(side).datasets):
             at = Party(Role.PLAYER, part.players[side])
             yield Disclosure(part.node, Subject.PROTECTION, name, at, form=plan.adversary, where=where)
-            yield Disclosure(part.node, Subject.GUESSES, name, partner, amount=guesses, where=where)
+            yield Disclosure(part.node, Subject.GUESSES, name, partner, amount=tested, where=where)
             yield Disclosure(part.node, Subject.SIZES, name, partner, amount=rows, where=where)
             if _opens_rows(part, side):
                 for to in _analysts(plan.recipients):
@@ -156,7 +160,7 @@ def _opens_rows(part: Part, side: int) -> bool:
 
 def _where(plan: PlacedPlan, index: int) -> str:
     match plan.placements[index]:
-        case Sealed((left, right), _):
+        case Sealed((left, right)):
             return f"sealed join of {left} and {right}"
         case Plaintext(at):
             return f"plaintext step at {at}"

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from xor.model.agreement import Agreement
+from xor.plan.conditions import ASSUMED, Conditions
 from xor.plan.explain_html import render_html
-from xor.plan.phrases import printable
+from xor.plan.phrases import duration, in_bytes, printable
 from xor.plan.placed import PlacedPlan
+from xor.plan.reasons import spent
 from xor.plan.statement import UNPROTECTED, Cost, Learner, Statement, Step, state
 
 WIDTH = 100
@@ -35,9 +37,19 @@ class Explanation:
         return render_html(self.statement)
 
 
-def explain(plan: PlacedPlan, agreement: Agreement, violations: Sequence[str] = ()) -> Explanation:
-    """Explains a placed plan; `violations` are those that a judge found, if one was asked."""
-    return Explanation(state(plan, agreement, violations))
+def explain(
+    plan: PlacedPlan,
+    agreement: Agreement,
+    violations: Sequence[str] = (),
+    conditions: Conditions = ASSUMED,
+) -> Explanation:
+    """Explains a placed plan.
+
+    Args:
+        violations: those that a judge found, if one was asked.
+        conditions: of machines and lines, for seconds and limits; what is not known is assumed, and says so.
+    """
+    return Explanation(state(plan, agreement, violations, conditions))
 
 
 def render_text(statement: Statement) -> str:
@@ -52,7 +64,10 @@ def render_text(statement: Statement) -> str:
         lines += [*_wrapped(f"WARNING  {UNPROTECTED}: a clean room of this plan is simulated", "  ", 11)]
     lines += ["", "Steps", *(line for step in statement.steps for line in _step(step))]
     lines += ["", "Who learns what", *(line for each in statement.learners for line in _learner(each))]
-    lines += ["", "Cost", *_costs(statement.costs)]
+    lines += ["", "Cost", *_costs(statement)]
+    if statement.shortages:
+        lines += ["", "Refused for want of resources"]
+        lines += [line for each in statement.shortages for line in _wrapped(f"- {each}", "  ", 4)]
     if statement.violations:
         lines += ["", "Refused by policy"]
         lines += [line for each in statement.violations for line in _wrapped(f"- {each}", "  ", 4)]
@@ -82,8 +97,8 @@ def _learner(learner: Learner) -> Iterable[str]:
             label = ""
 
 
-def _costs(costs: Sequence[Cost]) -> Iterable[str]:
-    for cost in costs:
+def _costs(statement: Statement) -> Iterable[str]:
+    for cost in statement.costs:
         peers = [stream.player for stream in cost.streams]
         for position, stream in enumerate(cost.streams):
             label = "" if position else f"step {cost.step}"
@@ -92,22 +107,21 @@ def _costs(costs: Sequence[Cost]) -> Iterable[str]:
             if len(peers) == 2:
                 text += f", {in_bytes(stream.sent_bytes)} to {peers[1 - position]} in {cost.rounds} rounds"
             yield from _wrapped(text, "  ", 13)
-    to_recipients, between = totals(costs)
-    yield f"  {'in all':<9}{in_bytes(to_recipients)} to recipients, {in_bytes(between)} between players"
+        for text in (spent(cost.seconds), *cost.why):
+            yield from _wrapped(text, " " * 11, 13)
+    to_recipients, between = totals(statement.costs)
+    text = f"{in_bytes(to_recipients)} to recipients, {in_bytes(between)} between players"
+    yield f"  {'in all':<9}{text}; about {duration(statement.job_seconds)}, once approved"
+    for label, facts in (("at most", statement.needs), ("lines", statement.lines)):
+        for fact in facts:
+            yield from _wrapped(f"{label:<9}{fact}", "  ", 13)
+            label = ""
 
 
 def totals(costs: Iterable[Cost]) -> tuple[int, int]:
     """Bytes to the recipients and between players, of all steps."""
     streams = [stream for cost in costs for stream in cost.streams]
     return sum(each.stream_bytes for each in streams), sum(each.sent_bytes for each in streams)
-
-
-def in_bytes(count: int) -> str:
-    """Bytes as a person reads them."""
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count} B"
 
 
 def _wrapped(text: str, indent: str, hanging: int = 2) -> list[str]:

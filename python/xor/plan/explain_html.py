@@ -3,7 +3,8 @@
 import html
 from collections.abc import Iterable
 
-from xor.plan.phrases import printable
+from xor.plan.phrases import duration, printable
+from xor.plan.reasons import spent
 from xor.plan.statement import UNPROTECTED, Cost, Learner, Statement, Step
 
 _BOX = "border:1px solid {edge};border-left:4px solid {edge};border-radius:6px;padding:6px 10px;margin:6px 0"
@@ -27,8 +28,9 @@ def render_html(statement: Statement) -> str:
             "<h4>Who learns what</h4>",
             *(_learner(each) for each in statement.learners),
             "<h4>Cost</h4>",
-            _costs(statement.costs),
-            _violations(statement.violations),
+            _costs(statement),
+            _refusals("Refused for want of resources", statement.shortages),
+            _refusals("Refused by policy", statement.violations),
             "</div>",
         ]
     )
@@ -62,21 +64,34 @@ def _learner(learner: Learner) -> str:
     return f"<details open>{party}<ul>{facts}</ul></details>"
 
 
-def _costs(costs: Iterable[Cost]) -> str:
+def _costs(statement: Statement) -> str:
+    """Exact bytes as a table, what is estimated and why it is so as sentences."""
     rows = "".join(
         f"<tr><td>{cost.step}</td><td>{_escaped(stream.player)}</td><td>{stream.rows:,}</td>"
         f"<td>{stream.stream_bytes:,}</td><td>{stream.sent_bytes:,}</td><td>{cost.rounds}</td></tr>"
-        for cost in costs
+        for cost in statement.costs
         for stream in cost.streams
     )
     names = ("step", "player", "rows", "bytes to recipients", "bytes to peer", "rounds")
     head = "".join(f"<th>{name}</th>" for name in names)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    steps = "".join(_why(cost) for cost in statement.costs)
+    total = f"<p>About <b>{duration(statement.job_seconds)}</b> for the whole job, once approved.</p>"
+    return f"{table}{steps}{total}{_listed('At most', statement.needs)}{_listed('Lines', statement.lines)}"
 
 
-def _violations(violations: Iterable[str]) -> str:
-    items = "".join(f"<li>{_escaped(each)}</li>" for each in violations)
-    return f'<h4 style="{_ALARM}">Refused by policy</h4><ul>{items}</ul>' if items else ""
+def _why(cost: Cost) -> str:
+    return _listed(f"Step {cost.step}", (spent(cost.seconds), *cost.why))
+
+
+def _listed(title: str, facts: Iterable[str]) -> str:
+    items = "".join(f"<li>{_escaped(each)}</li>" for each in facts)
+    return f'<div style="{_DIM}">{title}<ul style="margin:2px 0 8px">{items}</ul></div>' if items else ""
+
+
+def _refusals(title: str, reasons: Iterable[str]) -> str:
+    items = "".join(f"<li>{_escaped(each)}</li>" for each in reasons)
+    return f'<h4 style="{_ALARM}">{title}</h4><ul>{items}</ul>' if items else ""
 
 
 def _escaped(text: str) -> str:

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 
 from xor.errors import PlanError
 from xor.plan.lineage import compared_fields
+from xor.plan.oprf.exchange import MAX_JOINED
 from xor.plan.placed import Part, PlacedPlan, Sealed
 from xor.plan.relations import Filter, Join, Relation, padded
 
 MAX_BOUND = 2**24
 """Rows of a table that is sealed, padded; more needs the streaming back end."""
-MAX_JOINED = {"dh": 2**21}
-"""Rows of a side of a sealed join, padded, by OPRF: what its back end in the core runs."""
 MAX_KEYS = 16
 MAX_COLUMNS = 1024
 MAX_RECIPIENTS = 64
@@ -49,7 +48,20 @@ def check_sizes(plan: PlacedPlan) -> None:
     if len(plan.recipients) * sum(len(part.relation.datasets) for part in plan.parts) > MAX_TOLD:
         raise _too_large(f"its parts and recipients together are more than {MAX_TOLD:,}")
     for part in plan.parts:
-        _check_part(part, MAX_JOINED[plan.oprf] if isinstance(part.placement, Sealed) else MAX_BOUND)
+        match part.placement:
+            case Sealed(oprf=oprf):
+                _check_part(part, MAX_JOINED[oprf])
+            case _:
+                _check_part(part, MAX_BOUND)
+
+
+def fits(plan: PlacedPlan) -> bool:
+    """Whether a plan keeps the limits."""
+    try:
+        check_sizes(plan)
+    except PlanError:
+        return False
+    return True
 
 
 def check_step(node: Relation) -> int:

@@ -98,3 +98,22 @@ def _operand(operand: Operand) -> str:
 def printable(text: str) -> str:
     """The text without line breaks, terminal controls and invisible signs, which could fake a statement."""
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def in_bytes(count: int) -> str:
+    """Bytes as a person reads them."""
+    for unit, size in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count} B"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them: no more digits than an estimate is worth."""
+    if seconds < 0.095:
+        return "0.1 s" if seconds >= 0.05 else "0 s"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 600:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 3 * 3600 else f"{seconds / 3600:,.1f} h"

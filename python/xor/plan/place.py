@@ -1,19 +1,24 @@
 """Placing: from the analyst's tree to where and under which protection each step runs.
 
-Every logical join has exactly one physical candidate so far (local at one player, sealed between two), so
-there is nothing to choose by policy. Policies are judged on the placed plan: by the client before it asks, by
-every machine before it runs.
+A logical join is local at one player or sealed between two; a sealed one has a back end for each OPRF. Cost
+decides between back ends, policies where they differ: in how many keys a cheating partner may test. Policies
+are judged on the placed plan: by the client before it asks, by every machine before it runs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from xor.errors import PlanError
-from xor.plan.limits import check_sizes
+from xor.plan.choice import candidates, quickest
+from xor.plan.conditions import ASSUMED, Conditions
+from xor.plan.limits import check_sizes, fits
 from xor.plan.placed import Opened, PlacedPlan, Placement, Plaintext, Sealed, opener_of
 from xor.plan.predicates import Predicate, conjuncts
 from xor.plan.relations import Concat, Filter, Join, JoinKind, Project, Relation, Scan, post_order
 from xor.plan.rules import optimise
+
+Permits = Callable[[PlacedPlan], bool]
 
 
 def place(
@@ -28,6 +33,8 @@ def place(
     not_after: int,
     nonce: str,
     signatures: Mapping[str, bytes] = MappingProxyType({}),
+    conditions: Conditions = ASSUMED,
+    permits: Permits | None = None,
 ) -> PlacedPlan:
     """The placed plan of a relation, optimised by RULES.
 
@@ -36,6 +43,9 @@ def place(
         not_before, not_after, nonce: see `PlacedPlan`.
         signatures: of the owners on the entries of datasets, by name. Without them a plan can be explained
             and judged, but nobody accepts it.
+        conditions: of machines and lines; they decide between candidates by cost.
+        permits: whether a placed plan may run. Where the quickest may not, one that may is taken: `vole` asks
+            for more guesses than `dh`, and for more memory. If none may, the quickest is given.
 
     Raises:
         PlanError: a step cannot run as asked. The code says whether it is not built yet (`plan.not-built`),
@@ -53,39 +63,52 @@ def place(
         recipients=recipients,
         policies=tuple((name, policies[name]) for name in names),
         root=root,
-        placements=_placements(root),
+        placements=_placements(root, conditions),
         adversary="malicious",
-        oprf="dh",
         not_before=not_before,
         not_after=not_after,
         nonce=nonce,
         signatures=tuple(signatures.get(entry.name, b"") for entry in root.datasets),
     )
     check_sizes(plan)
-    return plan
+    others = tuple(_others(plan, conditions))
+    if permits is None or not others or permits(plan):
+        return plan
+    return next(filter(permits, others), plan)
 
 
-def _placements(root: Relation) -> tuple[Placement, ...]:
+def _others(plan: PlacedPlan, conditions: Conditions) -> Iterator[PlacedPlan]:
+    """The same plan with one back end for all of its joins, for each that can run them."""
+    for oprf in conditions.back_ends:
+        placements = tuple(
+            replace(each, oprf=oprf) if isinstance(each, Sealed) else each for each in plan.placements
+        )
+        other = replace(plan, placements=placements)
+        if placements != plan.placements and fits(other):
+            yield other
+
+
+def _placements(root: Relation, conditions: Conditions) -> tuple[Placement, ...]:
     placed: list[Placement] = []
     waiting: list[Placement] = []
     for node in post_order(root):
         first = len(waiting) - len(node.inputs)
         below = waiting[first:]
         del waiting[first:]
-        placement = _placement(node, below)
+        placement = _placement(node, below, conditions)
         waiting.append(placement)
         placed.append(placement)
     return tuple(placed)
 
 
-def _placement(node: Relation, below: Sequence[Placement]) -> Placement:
+def _placement(node: Relation, below: Sequence[Placement], conditions: Conditions) -> Placement:
     match node, below:
         case Scan(dataset), _:
             return Plaintext(dataset.player)
         case _, [Plaintext() as first, *others] if all(other == first for other in others):
             return first
         case Join() as join, [Plaintext(left), Plaintext(right)]:
-            return _sealed(join, left, right)
+            return _sealed(join, left, right, conditions)
         case Join() as join, _:
             raise _join_above(join)
         case Filter(source, predicate), _:
@@ -95,7 +118,7 @@ def _placement(node: Relation, below: Sequence[Placement]) -> Placement:
     raise PlanError(f"{type(node).__name__} has no placement", code="plan.unsupported")
 
 
-def _sealed(join: Join, left: str, right: str) -> Sealed:
+def _sealed(join: Join, left: str, right: str, conditions: Conditions) -> Sealed:
     if join.kind is JoinKind.ANTI:
         raise PlanError(
             f"an anti join of '{left}' and '{right}' is not built: it needs the shared join, because the "
@@ -104,7 +127,8 @@ def _sealed(join: Join, left: str, right: str) -> Sealed:
             hint="how='left' gives all rows, with NULLs in the other frame's columns where nothing matched; "
             "anti joins of frames at one player work.",
         )
-    return Sealed((left, right), opener_of(join))
+    sealed = Sealed((left, right), opener_of(join), conditions.back_ends[0])
+    return replace(sealed, oprf=quickest(candidates(join, sealed, conditions), conditions.back_ends))
 
 
 def _join_above(join: Join) -> PlanError:

@@ -13,6 +13,7 @@ from typing import Literal
 from xor.errors import PlanError
 from xor.model.dataset import DatasetEntry
 from xor.model.types import ColumnRef
+from xor.plan.oprf.exchange import KNOWN, Oprf
 from xor.plan.relations import Concat, Join, JoinKind, Project, Relation, Scan, padded, post_order
 
 
@@ -28,10 +29,12 @@ class Sealed:
     """A sealed join of two players; only the recipients open it.
 
     `opener` is the side (0 left, 1 right) whose keys the recipients try; see docs/protocols/sealed-join.md.
+    `oprf` is the back end that compares the keys.
     """
 
     between: tuple[str, str]
     opener: int
+    oprf: Oprf
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,6 @@ class PlacedPlan:
     root: Relation
     placements: tuple[Placement, ...]
     adversary: Adversary
-    oprf: Literal["dh"]
     not_before: int
     not_after: int
     nonce: str
@@ -153,13 +155,14 @@ class PlacedPlan:
             case Plaintext(at):
                 hosts = {entry.player for entry in node.datasets} if not node.inputs else {at}
                 fits = all(each == placement for each in below) and hosts == {at}
-            case Sealed(between, opener):
+            case Sealed(between, opener, oprf):
                 fits = (
                     isinstance(node, Join)
                     and node.kind is not JoinKind.ANTI
                     and below == [Plaintext(between[0]), Plaintext(between[1])]
                     and between[0] != between[1]
                     and opener == opener_of(node)
+                    and oprf in KNOWN
                 )
             case Opened():
                 fits = isinstance(node, Project | Concat)
@@ -179,7 +182,7 @@ class Part:
     def players(self) -> tuple[str, ...]:
         """Who sends a stream: both sides of a sealed join, left first, or the one player."""
         match self.placement:
-            case Sealed(between, _):
+            case Sealed(between):
                 return between
             case Plaintext(at):
                 return (at,)

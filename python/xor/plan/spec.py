@@ -43,7 +43,7 @@ def sealed_spec(plan: PlacedPlan, plan_hash: str, part: Part, agreement: Agreeme
                 for left, right in join.keys
             ],
             "payload": [_columns(payload(join, side)) for side in (0, 1)],
-            "oprf": plan.oprf,
+            "oprf": placement.oprf,
         }
     )
 

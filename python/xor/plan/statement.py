@@ -10,11 +10,15 @@ from itertools import groupby
 
 from xor.model.agreement import Agreement
 from xor.model.disclosure import Disclosure, Party, Role, Subject
+from xor.plan.conditions import ASSUMED, Conditions
 from xor.plan.cost import StreamCost, costs, rounds
 from xor.plan.disclosures import SIMULATED, disclosures
+from xor.plan.estimate import Seconds, job_seconds, seconds
 from xor.plan.phrases import condition_text, sentence
-from xor.plan.placed import Opened, PlacedPlan, Plaintext, Sealed
+from xor.plan.placed import Opened, Part, PlacedPlan, Plaintext, Sealed
+from xor.plan.reasons import line_facts, reasons, resource_needs
 from xor.plan.relations import Concat, Filter, Join, Project, Relation, Scan
+from xor.plan.resources import shortages
 
 UNPROTECTED = "NO HARDWARE PROTECTION"
 
@@ -45,11 +49,17 @@ class Learner:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one sealed step costs. `rounds` is 0 where nothing is exchanged between players."""
+    """What one sealed step costs. `rounds` is 0 where nothing is exchanged between players.
+
+    Args:
+        why: about a sealed join, why this back end and not the other, and whose keys are tried.
+    """
 
     step: int
     streams: tuple[StreamCost, ...]
     rounds: int
+    seconds: Seconds
+    why: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +71,20 @@ class Statement:
     steps: tuple[Step, ...]
     learners: tuple[Learner, ...]
     costs: tuple[Cost, ...]
+    job_seconds: float
+    needs: tuple[str, ...]
+    lines: tuple[str, ...]
     violations: tuple[str, ...]
+    shortages: tuple[str, ...]
     is_unprotected: bool
 
 
-def state(plan: PlacedPlan, agreement: Agreement, violations: Sequence[str] = ()) -> Statement:
+def state(
+    plan: PlacedPlan,
+    agreement: Agreement,
+    violations: Sequence[str] = (),
+    conditions: Conditions = ASSUMED,
+) -> Statement:
     """The statement of a plan; `violations` are those that a judge found, if one was asked."""
     learned = disclosures(plan, agreement)
     return Statement(
@@ -75,10 +94,18 @@ def state(plan: PlacedPlan, agreement: Agreement, violations: Sequence[str] = ()
         policies=plan.policies,
         steps=tuple(_step(plan, index, agreement) for index in range(len(plan.nodes))),
         learners=_learners(learned, agreement),
-        costs=tuple(Cost(part.node, costs(part), rounds(part)) for part in plan.parts),
+        costs=tuple(_cost(part, conditions) for part in plan.parts),
+        job_seconds=job_seconds(plan, conditions),
+        needs=resource_needs(plan, conditions),
+        lines=line_facts(plan, conditions),
         violations=tuple(violations),
+        shortages=tuple(f"{each.message}: {each.hint}" for each in shortages(plan, conditions.capacities)),
         is_unprotected=any(each.subject is Subject.PROTECTION and each.form == SIMULATED for each in learned),
     )
+
+
+def _cost(part: Part, conditions: Conditions) -> Cost:
+    return Cost(part.node, costs(part), rounds(part), seconds(part, conditions), reasons(part, conditions))
 
 
 def _step(plan: PlacedPlan, index: int, agreement: Agreement) -> Step:
@@ -90,10 +117,10 @@ def _step(plan: PlacedPlan, index: int, agreement: Agreement) -> Step:
             protection = "plaintext in this zone"
             if any(part.node == index for part in plan.parts):
                 protection += f", then sealed to {', '.join(plan.recipients)}"
-        case Sealed((left, right), opener):
+        case Sealed((left, right), opener, oprf):
             where = f"{left} with {right}"
             tried = (left, right)[opener]
-            protection = f"sealed, {plan.adversary}, OPRF {plan.oprf}; recipients try the keys of {tried}"
+            protection = f"sealed, {plan.adversary}, OPRF {oprf}; recipients try the keys of {tried}"
             what = f"private {what}"
         case Opened():
             where = f"{', '.join(plan.recipients)}, after opening"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from xor.errors import PolicyDenied
+from xor.errors import PolicyDenied, ResourceError
 from xor.model.disclosure import Disclosure
 from xor.policy.grant import Grant, grant_text, merge
 from xor.policy.tree import words
@@ -104,8 +104,14 @@ class Decision:
             return next(iter(self.grants.values()))
         return "".join(f"\n# in the policy of {dataset}:\n{text}" for dataset, text in self.grants.items())
 
-    def to_error(self, player: str | None = None) -> PolicyDenied:
-        """The refusal as an error that helps: who refuses which plan where, why, and what would allow it."""
+    def to_error(self, player: str | None = None) -> PolicyDenied | ResourceError:
+        """The refusal as an error that helps: who refuses which plan where, why, and what would allow it.
+
+        A plan that is too large for a machine is refused by no owner: that is a ResourceError.
+        """
+        codes = {each.code for each in self.violations}
+        if codes and all(code.startswith("resource.") for code in codes):
+            return self._want(player)
         places = {each.where for each in self.violations}
         place = next(iter(places)) if len(places) == 1 else ""
         said = (_cut(f"{each.reason}." if place else str(each)) for each in self.violations)
@@ -114,7 +120,6 @@ class Decision:
             texts[MAX_VIOLATIONS:] = [f"… and {len(texts) - MAX_VIOLATIONS} more."]
         owners = sorted({each.owner for each in self.violations if each.owner})
         who = f"{words(owners)} refuse{'s' * (len(owners) == 1)}" if owners else "the network refuses"
-        codes = {each.code for each in self.violations}
         return PolicyDenied(
             f"{who} plan {self.plan[:4]}…{f' at {place}' if place else ''}.",
             code=codes.pop() if len(codes) == 1 else DENIED,
@@ -123,6 +128,13 @@ class Decision:
             hint=self._hint(),
             job_id=self.plan,
             player=player,
+        )
+
+    def _want(self, player: str | None) -> ResourceError:
+        first = self.violations[0]
+        message = "; and ".join(each.reason for each in self.violations)
+        return ResourceError(
+            _cut(message), code=first.code, hint=self._hint(), job_id=self.plan, player=player
         )
 
     def _small_grant(self) -> str | None:

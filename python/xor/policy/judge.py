@@ -7,15 +7,18 @@ its kind; a disclosure that no clause decides on, or that no policy speaks of, i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from xor.errors import PlanError, UsageError
 from xor.model.agreement import Agreement
 from xor.model.dataset import DatasetEntry
 from xor.model.disclosure import Disclosure, Subject
+from xor.model.machine import Capacity
 from xor.plan.codec import encode_plan, plan_hash
 from xor.plan.disclosures import disclosures
 from xor.plan.limits import check_sizes
 from xor.plan.placed import PlacedPlan
+from xor.plan.resources import shortages
 from xor.policy.clause import DAY_S, Clause, Context, Outcome, Verdict
 from xor.policy.decision import Approved, Decision, Violation
 from xor.policy.parse import Clauses, ParsedPolicy
@@ -32,6 +35,7 @@ def judge(
     now: int,
     *,
     player: str | None = None,
+    capacities: Mapping[str, Capacity] = MappingProxyType({}),
 ) -> Decision:
     """Judges a plan whose signature has been verified, by policies whose signatures have been verified.
 
@@ -40,6 +44,8 @@ def judge(
         spent: for each dataset the guesses spent on the UTC day of `now`; what is missing is 0.
         now: seconds since 1970 UTC.
         player: judge only for the datasets that this player hosts, as its machine does; None: for all.
+        capacities: what machines give to one job, by player: a machine passes its own settings, a client what
+            it was told. What is missing sets no limit.
 
     Returns: a decision; it is allowed only if nothing at all is in the way. Before a run the caller spends
     `decision.guesses` durably.
@@ -49,6 +55,9 @@ def judge(
         check_sizes(plan)
     except PlanError as error:
         return Decision(identity, (Violation(error.message, code=error.code, remedy=error.hint),))
+    wants = [Violation(each.message, each.code, remedy=each.hint) for each in shortages(plan, capacities)]
+    if wants:
+        return Decision(identity, tuple(wants))
     concerned = tuple(entry for entry in plan.datasets if player in (None, entry.player))
     violations = [*_about_plan(plan, agreement, now), *_about_documents(plan, concerned, policies)]
     if violations:

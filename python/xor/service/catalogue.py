@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from xor.errors import AuthError, UsageError
+from xor.model.machine import MachineSeen
 from xor.service.store import Store
 from xor.signing import Envelope
 from xor.wire.messages import Announce, CatalogueItem
@@ -28,6 +29,7 @@ class Catalogue:
         self._store = store
         self._heard: dict[tuple[str, str], int] = {}
         self._offered: dict[tuple[str, str], tuple[Announce, int]] = {}
+        self._said: dict[tuple[str, str], Announce] = {}
 
     def hear(self, network: str, player: str, now: int) -> None:
         """Notes that a player's machine has just proved itself."""
@@ -47,7 +49,16 @@ class Catalogue:
             items = checked(trust, said)
             self._store.announce(*seat, items, now + ONLINE_S)
             self._offered[seat] = (said, now + ONLINE_S)
+        self._said[seat] = said
         self.hear(*seat, now)
+
+    def machines(self, network: str, now: int) -> tuple[MachineSeen, ...]:
+        """What the machines that are online said of themselves; nothing of it is kept on disk."""
+        return tuple(
+            MachineSeen(player=player, capacity=said.capacity, links=said.links)
+            for (of, player), said in sorted(self._said.items())
+            if of == network and now < self._heard.get((of, player), 0) + ONLINE_S
+        )
 
     def items(self, network: str, now: int) -> tuple[CatalogueItem, ...]:
         """What a client is shown."""

@@ -120,7 +120,8 @@ class Service:
         """The agreement and the datasets of the caller's network."""
         network = self._own_network(name, credential)
         items = await asyncio.to_thread(self._catalogue.items, name, self.now)
-        return NetworkView(network=name, agreement=network.agreement, datasets=items)
+        machines = self._catalogue.machines(name, self.now)
+        return NetworkView(network=name, agreement=network.agreement, datasets=items, machines=machines)
 
     async def submit(self, name: str, credential: Credential, envelope: Envelope) -> tuple[JobView, bool]:
         """Takes a signed plan; the same plan again is the same job. Says whether it is new."""

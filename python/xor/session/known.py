@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from xor.errors import AuthError, UsageError
 from xor.model.agreement import Agreement, Analyst
 from xor.model.dataset import DatasetEntry
+from xor.plan.conditions import ASSUMED, Conditions, conditions
 from xor.policy.document import Policy
 from xor.session.profile import Profile
 from xor.signing import Envelope, SigningKey
@@ -22,6 +23,7 @@ class Known:
         entries, policies: by the name of the dataset.
         signatures: of the owners on the entries, which plans carry.
         online: datasets whose machine the service has heard of lately (its word, no proof).
+        conditions: of machines and lines (its word too: hints about cost).
     """
 
     trust: Trust
@@ -29,6 +31,7 @@ class Known:
     policies: Mapping[str, Policy]
     signatures: Mapping[str, bytes]
     online: frozenset[str]
+    conditions: Conditions = ASSUMED
 
     @property
     def agreement(self) -> Agreement:
@@ -93,7 +96,10 @@ def verify_network(view: NetworkView, network: str, profile: Profile, now: int) 
         entry.name for (entry, _, _), item in zip(signed, view.datasets, strict=True) if item.is_online
     )
     policies = {policy.dataset: policy for _, policy, _ in signed}
-    return Known(trust, entries, policies, {entry.name: each for entry, _, each in signed}, online)
+    players = {each.name for each in agreement.players}
+    machines = [each for each in view.machines if each.player in players]
+    signatures = {entry.name: each for entry, _, each in signed}
+    return Known(trust, entries, policies, signatures, online, conditions(machines))
 
 
 def pinned(network: str, profile: Profile) -> str:

@@ -16,6 +16,7 @@ from xor import _core
 from xor.errors import UsageError
 from xor.model.agreement import Agreement
 from xor.model.dataset import DatasetEntry
+from xor.model.machine import MachineSeen
 from xor.plan.cost import stream_bytes
 from xor.plan.placed import Part, PlacedPlan, Plaintext
 from xor.plan.spec import release_spec
@@ -98,6 +99,7 @@ class AnsweringService:
         silent: players that never answer.
         answers: what machines say to a plan; `all_agree` unless a test says otherwise.
         tables: the rows of released parts, by node; sealed parts get streams that nothing opens.
+        machines: what the service says that machines said of themselves.
         lost_requests, lost_answers: how many more are lost; of the latter the effect takes place.
         clock: moved on by the time that a poll waits in vain.
     """
@@ -107,6 +109,7 @@ class AnsweringService:
     answers: Answers | None = None
     tables: Mapping[int, pa.Table] = field(default_factory=dict)
     entries: Mapping[str, DatasetEntry] = field(default_factory=lambda: dict(ENTRIES))
+    machines: tuple[MachineSeen, ...] = ()
     state: JobState = JobState.RUNNING
     lost_requests: int = 0
     lost_answers: int = 0
@@ -123,7 +126,7 @@ class AnsweringService:
             raise UsageError(f"no network '{name}'", code="usage.unknown-network")
         signed = seal_envelope(agreement(), *(unsafe_key(each.name) for each in agreement().owners))
         items = tuple(self._item(entry) for entry in self.entries.values())
-        return NetworkView(network=name, agreement=_text(signed), datasets=items)
+        return NetworkView(network=name, agreement=_text(signed), datasets=items, machines=self.machines)
 
     def submit(self, network: str, envelope: Envelope) -> JobView:  # noqa: ARG002
         self.requests.append("submit")

@@ -7,6 +7,7 @@ process is ours by id and birth, and `down` removes exactly that.
 from __future__ import annotations
 
 import datetime as dt
+import os
 import shutil
 import socket
 import time
@@ -234,6 +235,7 @@ class _Maker:
         agreement = self._agreement()
         signed = owner.sign_agreement(agreement, *(self.owner_keys[each.name] for each in agreement.owners))
         service_setup.create(self.directory / "service", [signed])
+        limits = {each.name: each for each in self.network.players}
         for player in agreement.players:
             machine_setup.create(
                 self.local.machine_directory(player.name),
@@ -242,6 +244,10 @@ class _Maker:
                 agreement=signed,
                 service_url=f"http://{HOST}:{self.local.port}",
                 listen=f"{HOST}:0",
+                memory_mib=limits[player.name].memory_mib,
+                disk_mib=limits[player.name].disk_mib,
+                # All machines are on this computer.
+                cores=max(1, (os.cpu_count() or 1) // len(agreement.players)),
             )
             if player.is_simulated:
                 self.say(f"NO HARDWARE PROTECTION: the clean room of {player.name} is simulated")

@@ -15,11 +15,13 @@ from xor.model.dataset import NAME, Strict
 
 
 class PlayerSection(Strict):
-    """`[[players]]`: a seat and where its plaintext lives."""
+    """`[[players]]`: a seat, where its plaintext lives, and what one job may take there."""
 
     name: str = Bounded(pattern=NAME)
     zone: Zone
     owner: str | None = Bounded(default=None, pattern=NAME)
+    memory_mib: int | None = Bounded(default=None, ge=1, le=2**30)
+    disk_mib: int | None = Bounded(default=None, ge=1, le=2**40)
 
 
 class DatasetSection(Strict):

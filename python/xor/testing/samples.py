@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from xor.model.dataset import ColumnEntry, DatasetEntry
-from xor.plan.place import place
+from xor.plan.conditions import ASSUMED, Conditions
+from xor.plan.place import Permits, place
 from xor.plan.placed import PlacedPlan
 from xor.plan.relations import Relation
 from xor.testing.three_banks import ANALYST, NETWORK, NOW
@@ -36,7 +37,9 @@ def _column(name: str, kind: str) -> ColumnEntry:
     return ColumnEntry(name=name, type=kind)
 
 
-def placed(relation: Relation, *recipients: str) -> PlacedPlan:
+def placed(
+    relation: Relation, *recipients: str, conditions: Conditions = ASSUMED, permits: Permits | None = None
+) -> PlacedPlan:
     """The plan of a relation over any datasets; constants for everything else."""
     return place(
         relation,
@@ -48,4 +51,6 @@ def placed(relation: Relation, *recipients: str) -> PlacedPlan:
         not_before=NOW,
         not_after=NOW + 3600,
         nonce="b" * 64,
+        conditions=conditions,
+        permits=permits,
     )

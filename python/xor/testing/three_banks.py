@@ -13,6 +13,7 @@ from functools import cache
 
 from xor.model.agreement import Agreement, Analyst, Owner, Player
 from xor.model.dataset import ColumnEntry, DatasetEntry
+from xor.plan.conditions import ASSUMED, Conditions
 from xor.plan.place import place
 from xor.plan.placed import PlacedPlan
 from xor.plan.relations import Concat, Join, JoinKind, Project, Relation, Scan
@@ -108,7 +109,9 @@ def _parsed(name: str, text: str, version: int) -> ParsedPolicy:
     return in_force(policy, ENTRIES[name])
 
 
-def placed(relation: Relation, *recipients: str, version: int = 1) -> PlacedPlan:
+def placed(
+    relation: Relation, *recipients: str, version: int = 1, conditions: Conditions = ASSUMED
+) -> PlacedPlan:
     """The plan of a relation, valid for an hour around NOW."""
     return place(
         relation,
@@ -120,6 +123,7 @@ def placed(relation: Relation, *recipients: str, version: int = 1) -> PlacedPlan
         not_before=NOW - 1800,
         not_after=NOW + 1800,
         nonce="7" * 64,
+        conditions=conditions,
         signatures={each.name: entry_signature(each) for each in relation.datasets},
     )
 

@@ -13,6 +13,7 @@ from pydantic import Field as Bounded
 
 from xor.model.agreement import HEX_32_BYTES
 from xor.model.dataset import NAME, Strict
+from xor.model.machine import Capacity, LinkSeen, MachineSeen
 
 MAX_HEADER_BYTES = 64 * 1024
 
@@ -151,17 +152,21 @@ class Progress(FromPlayer):
 
 
 class Announce(Strict):
-    """A machine's heartbeat: where it listens and what it hosts (envelopes in their JSON text)."""
+    """A machine's heartbeat: what it hosts (envelopes in their JSON text), what one job may take there, and
+    how its lines to others were in earlier jobs. The last two are hints to clients, and bind nobody.
+    """
 
-    payload_type: ClassVar[str] = "application/vnd.xor.announce.v1+json"
+    payload_type: ClassVar[str] = "application/vnd.xor.announce.v2+json"
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     network: str = Bounded(pattern=NAME)
     player: str = Bounded(pattern=NAME)
     at: int
     nonce: str = Bounded(pattern=HEX_32_BYTES)
     datasets: tuple[str, ...] = Bounded(default=(), max_length=1000)
     policies: tuple[str, ...] = Bounded(default=(), max_length=1000)
+    capacity: Capacity
+    links: tuple[LinkSeen, ...] = Bounded(default=(), max_length=64)
 
 
 class Poll(Strict):
@@ -237,11 +242,12 @@ class CatalogueItem(Strict):
 
 
 class NetworkView(Strict):
-    """What a client needs before it can write a plan."""
+    """What a client needs before it can write a plan. `machines` are the service's word: hints about cost."""
 
     network: str
     agreement: str
     datasets: tuple[CatalogueItem, ...]
+    machines: tuple[MachineSeen, ...] = ()
 
 
 class Credential(Strict):

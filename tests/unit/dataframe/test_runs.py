@@ -9,7 +9,8 @@ import pytest
 
 from xor import dataframe as xf
 from xor.dataframe import progress
-from xor.errors import AuthError, PeerError, PlanError, PolicyDenied, ProtocolAbort, UsageError
+from xor.errors import AuthError, PeerError, PlanError, PolicyDenied, ProtocolAbort, ResourceError, UsageError
+from xor.model.machine import Capacity, LinkSeen, MachineSeen
 from xor.plan.codec import decode_plan
 from xor.testing.answering import AnsweringService, all_agree
 from xor.testing.three_banks import NETWORK
@@ -205,6 +206,33 @@ def test_check_and_explain_run_nothing(private, service):
     assert "submit" not in service.requests
     assert "allowed" in repr(check)
     assert "allowed" in check._repr_html_()
+
+
+def _machine(player: str, memory_bytes: int, *oprf: str) -> MachineSeen:
+    link = LinkSeen(peer="player-1" if player == "player-0" else "player-0", rtt_us=20_000, bytes_per_s=10**6)
+    capacity = Capacity(memory_bytes=memory_bytes, disk_bytes=2**36, cores=2, oprf=oprf)
+    return MachineSeen(player=player, capacity=capacity, links=(link,))
+
+
+def test_what_machines_say_of_themselves_decides_cost_and_back_end(private, service):
+    service.machines = (_machine("player-0", 2**33, "dh", "vole"), _machine("player-1", 2**33, "dh"))
+    text = private.explain().text
+    assert "OPRF dh" in text
+    assert "not vole: it is not run by player-1" in text
+    assert "8 Mbit/s, round trip 20 ms (seen in earlier jobs)" in text
+    assert "(limit 8.0 GiB)" in text
+
+
+def test_a_job_that_cannot_fit_is_refused_before_anything_is_sent(private, service):
+    service.machines = (_machine("player-0", 2**33, "dh", "vole"), _machine("player-1", 2**24, "dh", "vole"))
+    with pytest.raises(ResourceError) as caught:
+        private.submit(reveal=True)
+    assert caught.value.code == "resource.memory-limit"
+    assert caught.value.player == "player-1"
+    assert "memory_mib" in (caught.value.hint or "")
+    assert service.plan is None
+    assert not private.check()
+    assert "Refused for want of resources" in private.explain().text
 
 
 def test_a_dataset_that_changed_since_is_noticed_before_signing(frame, service):

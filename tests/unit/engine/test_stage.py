@@ -21,7 +21,7 @@ def part(csv_source: MakeSource, kind: JoinKind = JoinKind.INNER) -> tuple[Part,
     keys = (("branch_0", "branch_1"), ("account_0", "account_1"))
     output = ("name_1", "branch_0", "account_1") if kind.keeps_right_columns else ("name_0", "account_0")
     join = Join(*sides, keys, kind, output)
-    return Part(4, join, Sealed(("player-0", "player-1"), opener_of(join))), dict(sources)
+    return Part(4, join, Sealed(("player-0", "player-1"), opener_of(join), "dh")), dict(sources)
 
 
 def test_keys_stand_before_the_payload(csv_source: MakeSource) -> None:

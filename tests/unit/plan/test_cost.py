@@ -3,7 +3,9 @@
 import pytest
 
 from xor.model.types import Field
-from xor.plan.cost import costs, label_bytes, row_bytes, stream_bytes
+from xor.plan.conditions import Conditions
+from xor.plan.cost import costs, label_bytes, rounds, row_bytes, stream_bytes
+from xor.plan.oprf import vole
 from xor.plan.relations import JoinKind, Project, Relation, Scan
 from xor.testing.samples import entry, placed
 from xor.testing.three_banks import join
@@ -91,7 +93,7 @@ def test_every_mebibyte_adds_a_tag() -> None:
 
 
 def test_players_send_hello_key_elements_and_proofs() -> None:
-    (part,) = placed(join(LEFT, RIGHT, ("id", "ref"))).parts
+    (part,) = placed(join(LEFT, RIGHT, ("id", "ref")), conditions=Conditions(back_ends=("dh",))).parts
     left, right = costs(part)
     fixed = (4 + 76) + (4 + 32)
     assert left.sent_bytes == fixed + (4 + 32 * 1024) + (4 + 64 + 32 * 112)
@@ -100,6 +102,16 @@ def test_players_send_hello_key_elements_and_proofs() -> None:
 
 def test_elements_go_in_batches_of_two_to_the_fourteen() -> None:
     high = Scan(entry("a", {"id": "int64"}, rows=2**15))
-    (part,) = placed(join(high, RIGHT, ("id", "ref"))).parts
+    (part,) = placed(join(high, RIGHT, ("id", "ref")), conditions=Conditions(back_ends=("dh",))).parts
     left, _ = costs(part)
     assert left.sent_bytes == 80 + 36 + (2 * 4 + 32 * 2**15) + (4 + 64 + 32 * 112)
+
+
+def test_with_vole_players_send_coins_correlations_and_a_masked_table() -> None:
+    (part,) = placed(join(LEFT, RIGHT, ("id", "ref")), conditions=Conditions(back_ends=("vole",))).parts
+    left, right = costs(part)
+    coins = (4 + 96) + (4 + 32) + (4 + 64) + (4 + 32)
+    # Both bounds are below 4096 keys, so both tables have 5405 slots and 3 dense columns: one frame.
+    table = 4 + 16 * (5405 + 3)
+    assert left.sent_bytes == right.sent_bytes == (4 + 76) + coins + sum(vole.cost(5408, 4, True)) + table
+    assert rounds(part) == 1 + 8

@@ -1,7 +1,11 @@
 """What a placed plan discloses: each rule of the derivation on its own."""
 
+import pytest
+
 from xor.model.disclosure import Disclosure, Party, Role, Subject
+from xor.plan.conditions import Conditions
 from xor.plan.disclosures import SERVICE, disclosures
+from xor.plan.oprf.exchange import Oprf
 from xor.plan.predicates import Column, Compare, Comparison, Not, literal
 from xor.plan.relations import Concat, Filter, JoinKind, Project, Relation, Scan
 from xor.testing.samples import placed
@@ -77,12 +81,15 @@ def test_a_renamed_and_united_key_is_traced_to_all_its_datasets() -> None:
     assert key.against == (("account", "accounts_b.account"), ("account", "transactions_a.ordering_account"))
 
 
-def test_each_side_may_guess_as_often_as_its_padded_bound() -> None:
-    guesses = {(each.dataset, each.to, each.amount) for each in _of(literal_program(), Subject.GUESSES)}
-    assert guesses == {
-        ("transactions_a", PLAYER_1, 5120),
-        ("accounts_b", PLAYER_1, 5120),
-        ("accounts_c", PLAYER_0, 20480),
+@pytest.mark.parametrize(("oprf", "of_c", "of_a"), [("dh", 5120, 20_480), ("vole", 17_869, 68_952)])
+def test_each_side_may_guess_as_often_as_its_padded_bound_lets_it(oprf: Oprf, of_c: int, of_a: int) -> None:
+    """A cheating partner fits more keys into a table of `vole` than the bound: 128/48 of its blocks."""
+    plan = placed(literal_program(), conditions=Conditions(back_ends=(oprf,)))
+    found = [each for each in disclosures(plan, agreement()) if each.subject is Subject.GUESSES]
+    assert {(each.dataset, each.to, each.amount) for each in found} == {
+        ("transactions_a", PLAYER_1, of_c),
+        ("accounts_b", PLAYER_1, of_c),
+        ("accounts_c", PLAYER_0, of_a),
     }
 
 

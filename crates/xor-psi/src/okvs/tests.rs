@@ -132,6 +132,36 @@ fn sizes_are_those_of_the_page() {
     );
 }
 
+/// What the planner computes in another language: every padded bound is of this form or between two of them.
+/// `XOR_REWRITE_VECTORS=1` writes the file; read the diff.
+#[test]
+fn the_planner_reads_the_same_sizes() {
+    let powers = (0..=30).flat_map(|log| [5, 6, 7, 8].map(|eighths| (eighths << log) / 8));
+    let mut bounds: Vec<usize> = powers.chain([4097, 32_769, 98_304, 10_000_000]).collect();
+    bounds.sort_unstable();
+    bounds.dedup();
+    let lines: Vec<String> = bounds
+        .into_iter()
+        .map(|bound| {
+            let shape = Shape::new(bound).unwrap();
+            let (bins, capacity) = (shape.bins, shape.capacity);
+            let (slots, dense, table_len) = (shape.slots, shape.dense, shape.table_len());
+            format!(
+                r#"    {{"bound": {bound}, "bins": {bins}, "capacity": {capacity}, "slots": {slots}, "dense": {dense}, "table_len": {table_len}}}"#
+            )
+        })
+        .collect();
+    let text = format!("{{\n  \"cases\": [\n{}\n  ]\n}}\n", lines.join(",\n"));
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/vectors/core/okvs-sizes.json"
+    );
+    if std::env::var_os("XOR_REWRITE_VECTORS").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), text);
+}
+
 /// Bound, bins, capacity, slots, dense columns.
 const SIZES: [[usize; 5]; 7] = [
     [1 << 12, 1, 4096, 5405, 3],

@@ -21,8 +21,10 @@ from xor.machine.journal import Journal
 from xor.machine.judging import decide
 from xor.model.agreement import Agreement, Analyst, Owner, Player
 from xor.model.dataset import ColumnEntry, DatasetEntry
+from xor.model.machine import Capacity
 from xor.plan.codec import PAYLOAD_TYPE, encode_plan, plan_hash
 from xor.plan.cost import stream_bytes
+from xor.plan.oprf.exchange import BACK_ENDS
 from xor.plan.place import place
 from xor.plan.placed import Part, PlacedPlan
 from xor.plan.relations import Concat, Join, Project, Relation, Scan
@@ -39,6 +41,7 @@ from xor.wire.trust import Trust, open_agreement
 NETWORK = "simulated"
 PLANS = 3
 UNTIL_S = 4000.0
+PLENTY = Capacity(memory_bytes=2**40, disk_bytes=2**40, oprf=BACK_ENDS)
 Tables = Mapping[str, list[dict[str, Any]]]
 
 
@@ -182,6 +185,7 @@ class Simulation:
             is_spent=journal.is_spent(_hash(plan)),
             spent=journal.guesses_spent(now),
             now=now,
+            capacity=PLENTY,
         )
         if isinstance(verdict, Allowed):
             self.allowed.add((_hash(plan), player))

@@ -1,0 +1,184 @@
+"""What a plan takes in seconds, memory and disk: estimates from padded bounds and measured constants.
+
+Bytes and rounds are exact and stand in `cost`; what is here is meant to be right within a factor of 2 in
+seconds and never too low, where bounds are what they should be, in memory and disk.
+"""
+
+from dataclasses import dataclass
+
+from xor.model.types import Schema
+from xor.plan import rates
+from xor.plan.conditions import Conditions
+from xor.plan.cost import row_bytes, stream_bytes
+from xor.plan.oprf import okvs
+from xor.plan.oprf.exchange import Oprf, Shards, rounds, sent_bytes, shards
+from xor.plan.placed import Part, PlacedPlan, Sealed
+from xor.plan.relations import Relation, Scan, padded, post_order
+
+NS = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """The private part of a sealed join: both players at once, each as long as its slower resource.
+
+    Units: seconds.
+    """
+
+    cpu_s: float
+    network_s: float
+
+    @property
+    def seconds(self) -> float:
+        """While one batch is computed another one travels, so the larger of the two."""
+        return max(self.cpu_s, self.network_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """Where the time of a part goes; the slower player counts in every step. Units: seconds."""
+
+    prepare: float
+    exchange: Exchange
+    seal: float
+    deliver: float
+    open: float
+
+    @property
+    def total(self) -> float:
+        return self.prepare + self.exchange.seconds + self.seal + self.deliver + self.open
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one process takes for a whole plan, at most. Units: bytes."""
+
+    player: str
+    memory_bytes: int
+    disk_bytes: int
+
+
+def seconds(part: Part, conditions: Conditions) -> Seconds:
+    """How long a part takes, from reading the sources to the opened rows."""
+    sides = range(len(part.players))
+    streams = [stream_bytes(part, side) for side in sides]
+    rows = [padded(part.source(side).rows) for side in sides]
+    cores = [conditions.cores(player) for player in part.players]
+    return Seconds(
+        prepare=max(_prepare(part.source(side)) / cores[side] for side in sides),
+        exchange=_exchange(part, conditions),
+        seal=max(
+            NS * (rates.CELL_ROW * rows[side] + rates.SEAL_BYTE * streams[side]) / cores[side]
+            for side in sides
+        ),
+        deliver=2 * sum(streams) / rates.STORE_BYTES_PER_S,
+        open=NS * (rates.OPEN_BYTE * sum(streams) + rates.OPEN_ROW * sum(rows)),
+    )
+
+
+def job_seconds(plan: PlacedPlan, conditions: Conditions) -> float:
+    """How long the whole job takes, if nobody has to be asked: its parts run one after the other."""
+    return rates.JOB_S + sum(seconds(part, conditions).total for part in plan.parts)
+
+
+def needs(plan: PlacedPlan) -> tuple[Need, ...]:
+    """What each player's process takes. From the plan alone, so that every machine finds the same."""
+    return tuple(_need(plan, player) for player in plan.players)
+
+
+def opening_bytes(plan: PlacedPlan) -> int:
+    """Memory of a recipient: all streams of the largest part, and the rows of all of them."""
+    streams = [sum(stream_bytes(part, side) for side in range(len(part.players))) for part in plan.parts]
+    rows = sum(padded(part.relation.rows) * table_row_bytes(part.relation.schema) for part in plan.parts)
+    return rates.PROCESS_BYTES + max(streams) + min(rows, 2 * sum(streams))
+
+
+def table_row_bytes(schema: Schema) -> int:
+    """A row as a table in memory: values at their longest, offsets and validity."""
+    return row_bytes(schema) + 8 * len(schema)
+
+
+def exchange_bytes(oprf: Oprf, bounds: tuple[int, int], side: int) -> int:
+    """Memory of one exchange, the largest that is held at once."""
+    cut = shards(oprf, bounds)
+    own, peer = cut.bounds[side], cut.bounds[1 - side]
+    if oprf == "dh":
+        return rates.DH_OWN_BYTES * own + rates.DH_PEER_BYTES * peer + rates.DH_BATCH_BYTES
+    slots = okvs.shape(own).table_len + okvs.shape(peer).table_len
+    return rates.VOLE_FIXED_BYTES + rates.VOLE_SLOT_BYTES * slots
+
+
+def _need(plan: PlacedPlan, player: str) -> Need:
+    parts = [(part, side) for part in plan.parts for side, each in enumerate(part.players) if each == player]
+    below = (node for part, side in parts for node in post_order(part.source(side)))
+    sources = {node.dataset.name: node for node in below if isinstance(node, Scan)}
+    read = sum(each.rows * table_row_bytes(each.schema) for each in sources.values())
+    tables = sum(part.source(side).rows * table_row_bytes(part.source(side).schema) for part, side in parts)
+    steps = [_step_memory(part, side) for part, side in parts]
+    disk = sum(stream_bytes(part, side) + _spill_bytes(part, side) for part, side in parts)
+    memory = rates.PROCESS_BYTES + read + tables + max(steps, default=0)
+    return Need(player, memory, disk)
+
+
+def _step_memory(part: Part, side: int) -> int:
+    """Exchange and lists of one part, or of as many of its shards as are held at once."""
+    placement, rows, stream = part.placement, padded(part.source(side).rows), stream_bytes(part, side)
+    if not isinstance(placement, Sealed):
+        return stream
+    bounds = _bounds(part)
+    cut = shards(placement.oprf, bounds)
+    held = min(1.0, rates.SHARDS_IN_MEMORY / cut.count)
+    lists = int(held * (stream + rates.GROUP_ROW_BYTES * rows))
+    return exchange_bytes(placement.oprf, bounds, side) + lists
+
+
+def _spill_bytes(part: Part, side: int) -> int:
+    """Encrypted spill files of a join that runs in shards."""
+    placement, source = part.placement, part.source(side)
+    if not isinstance(placement, Sealed) or shards(placement.oprf, _bounds(part)).count == 1:
+        return 0
+    return padded(source.rows) * (row_bytes(source.schema) + rates.SPILL_ROW_BYTES)
+
+
+def _prepare(source: Relation) -> float:
+    """Reading and computing in plaintext, then the keys."""
+    nanoseconds = rates.KEYS_ROW * _rows(source)
+    for node in post_order(source):
+        if isinstance(node, Scan):
+            nanoseconds += rates.READ_VALUE * _rows(node) * len(node.schema)
+        else:
+            nanoseconds += rates.LOCAL_ROW * sum(_rows(each) for each in node.inputs)
+    return NS * nanoseconds
+
+
+def _rows(relation: Relation) -> int:
+    """Products of bounds may be longer than a double; nobody waits for so many rows."""
+    return min(relation.rows, 2**60)
+
+
+def _exchange(part: Part, conditions: Conditions) -> Exchange:
+    placement = part.placement
+    if not isinstance(placement, Sealed):
+        return Exchange(0.0, 0.0)
+    oprf, bounds = placement.oprf, _bounds(part)
+    cut = shards(oprf, bounds)
+    cpu = max(
+        cut.count * _oprf_seconds(oprf, cut, side) / conditions.cores(part.players[side]) for side in (0, 1)
+    )
+    line = conditions.line(*part.players)
+    sent = max(sent_bytes(oprf, bounds, side) for side in (0, 1))
+    return Exchange(cpu, line.seconds(sent, rounds(oprf, bounds)))
+
+
+def _oprf_seconds(oprf: Oprf, cut: Shards, side: int) -> float:
+    """Seconds of one core for one exchange at one player."""
+    own, peer = cut.bounds[side], cut.bounds[1 - side]
+    if oprf == "dh":
+        return NS * (rates.DH_OWN_ROW * own + rates.DH_PEER_ROW * peer)
+    receive, send = okvs.shape(own).table_len, okvs.shape(peer).table_len
+    slots = rates.VOLE_RECEIVE_SLOT * receive + rates.VOLE_SEND_SLOT * send
+    return rates.VOLE_FIXED_S + NS * (slots + (rates.OKVS_ENCODE_ROW + 2 * rates.OKVS_DECODE_ROW) * own)
+
+
+def _bounds(part: Part) -> tuple[int, int]:
+    return padded(part.source(0).rows), padded(part.source(1).rows)

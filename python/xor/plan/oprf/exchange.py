@@ -1,0 +1,120 @@
+"""The back ends of the OPRF: which there are, and what one exchange takes, sends and bounds.
+
+Every back end gives both players the same function with the same malicious checks, so which one runs is a
+matter of cost; what differs for policies, how many keys a cheating partner may test, is in `guesses`.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from xor.plan.oprf import okvs, vole
+from xor.plan.oprf.params import TREE_DEPTH
+from xor.plan.oprf.real import log2
+
+Oprf = Literal["dh", "vole"]
+
+KNOWN: Final[tuple[Oprf, ...]] = ("dh", "vole")
+"""What a plan may name, whatever this version runs."""
+BACK_ENDS: Final[tuple[Oprf, ...]] = ("dh", "vole")
+"""What the core of this version runs."""
+
+MAX_JOINED: Final[dict[Oprf, int]] = {"dh": 2**21, "vole": 2**30}
+"""Rows of a side, padded. `dh` queues all elements before it reads; `vole` runs in shards."""
+SHARD_ROWS: Final = 2**20
+"""Rows of a side, about, that one exchange of `vole` takes at once."""
+
+FRAME_BYTES: Final = 4
+HELLO_BYTES: Final = 76
+ELEMENT_BYTES: Final = 32
+PROOF_BYTES: Final = 64
+DLEQ_BATCH: Final = 2**14
+COIN_FRAMES: Final = (96, 32, 64, 32)
+"""`vole`: a nonce and two commitments; the peer's seed; seed and mask opened; the other mask opened."""
+FIRST_VOLE_ROUNDS: Final = 8
+LATER_VOLE_ROUNDS: Final = 7
+"""`vole`: base OTs serve all exchanges of a join."""
+TABLE_FRAME_BLOCKS: Final = 2**16
+"""`vole`: blocks of a table that travel in one frame."""
+OVERFIT_BITS: Final = 80
+"""log2 of the hash calls that a cheating encoder is granted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """How many exchanges a join takes, and the fixed bound of each side in every one of them."""
+
+    count: int
+    bounds: tuple[int, int]
+
+
+def shards(oprf: Oprf, bounds: tuple[int, int]) -> Shards:
+    """The hash shards of a join: public, from its padded bounds alone.
+
+    Source: joins, "Inputs larger than memory". A shard's bound is the capacity of a bin: more rows than that
+    fall into some shard with probability below 2^-SIGMA.
+    """
+    count = max(1, -(-max(bounds) // SHARD_ROWS)) if oprf == "vole" else 1
+    if count == 1:
+        return Shards(1, bounds)
+    bits = float(okvs.SIGMA) + log2(float(count)) + 1.0
+    left, right = (okvs.capacity(each, count, bits) for each in bounds)
+    return Shards(count, (left, right))
+
+
+def sent_bytes(oprf: Oprf, bounds: tuple[int, int], side: int) -> int:
+    """Frames from one player to the other, before TLS: the hello, then the OPRF.
+
+    Args:
+        bounds: padded rows of both sides.
+    """
+    own, peer = bounds[side], bounds[1 - side]
+    hello = FRAME_BYTES + HELLO_BYTES
+    if oprf == "dh":
+        return hello + _dh_bytes(own, peer)
+    cut = shards(oprf, bounds)
+    own, peer = cut.bounds[side], cut.bounds[1 - side]
+    later = (cut.count - 1) * _vole_bytes(own, peer, is_first=False)
+    return hello + _vole_bytes(own, peer, is_first=True) + later
+
+
+def rounds(oprf: Oprf, bounds: tuple[int, int]) -> int:
+    """Changes from receiving to sending at each player, the hello included."""
+    return 2 if oprf == "dh" else 1 + FIRST_VOLE_ROUNDS + LATER_VOLE_ROUNDS * (shards(oprf, bounds).count - 1)
+
+
+def guesses(oprf: Oprf, bound: int, other: int) -> int:
+    """How many keys a partner with that bound may test in one attempt, also if it cheats.
+
+    `vole`: a cheating encoder fits more pairs than the bound into its table, with 2^OVERFIT_BITS hash calls
+    about 128 / (128 - OVERFIT_BITS) of them for each block.
+
+    Source: docs/protocols/okvs.md, "Overfitting".
+    """
+    if oprf == "dh":
+        return bound
+    cut = shards(oprf, (bound, other))
+    return cut.count * okvs.shape(cut.bounds[0]).table_len * 128 // (128 - OVERFIT_BITS)
+
+
+def _dh_bytes(own: int, peer: int) -> int:
+    """A key, own blinded elements, the peer's elements evaluated with one proof for each batch.
+
+    Source: docs/protocols/dh-oprf.md, "Cost".
+    """
+    batches, peer_batches = -(-own // DLEQ_BATCH), -(-peer // DLEQ_BATCH)
+    blinded = ELEMENT_BYTES * own + FRAME_BYTES * batches
+    evaluated = ELEMENT_BYTES * peer + (FRAME_BYTES + PROOF_BYTES) * peer_batches
+    return FRAME_BYTES + ELEMENT_BYTES + blinded + evaluated
+
+
+def _vole_bytes(own: int, peer: int, is_first: bool) -> int:
+    """One exchange: coin toss, correlations of both directions, the own table masked.
+
+    Source: docs/protocols/vole.md and okvs.md, "Cost"; `VoleOprf::sent_bytes`.
+    """
+    as_receiver, as_sender = okvs.shape(own).table_len, okvs.shape(peer).table_len
+    coins = sum(FRAME_BYTES + each for each in COIN_FRAMES)
+    correlations = vole.cost(as_receiver, TREE_DEPTH, is_first).receiver_bytes
+    correlations += vole.cost(as_sender, TREE_DEPTH, is_first).sender_bytes
+    frames = -(-as_receiver // TABLE_FRAME_BLOCKS)
+    return coins + correlations + FRAME_BYTES * frames + okvs.BLOCK_BYTES * as_receiver
