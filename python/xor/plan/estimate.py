@@ -115,29 +115,17 @@ def _need(plan: PlacedPlan, player: str) -> Need:
     read = sum(each.rows * table_row_bytes(each.schema) for each in sources.values())
     tables = sum(part.source(side).rows * table_row_bytes(part.source(side).schema) for part, side in parts)
     steps = [_step_memory(part, side) for part, side in parts]
-    disk = sum(stream_bytes(part, side) + _spill_bytes(part, side) for part, side in parts)
+    disk = sum(stream_bytes(part, side) for part, side in parts)
     memory = rates.PROCESS_BYTES + read + tables + max(steps, default=0)
     return Need(player, memory, disk)
 
 
 def _step_memory(part: Part, side: int) -> int:
-    """Exchange and lists of one part, or of as many of its shards as are held at once."""
+    """Keys and lists of one part, which are held as a whole, and one exchange: the largest that is held at once."""
     placement, rows, stream = part.placement, padded(part.source(side).rows), stream_bytes(part, side)
     if not isinstance(placement, Sealed):
         return stream
-    bounds = _bounds(part)
-    cut = shards(placement.oprf, bounds)
-    held = min(1.0, rates.SHARDS_IN_MEMORY / cut.count)
-    lists = int(held * (stream + rates.GROUP_ROW_BYTES * rows))
-    return exchange_bytes(placement.oprf, bounds, side) + lists
-
-
-def _spill_bytes(part: Part, side: int) -> int:
-    """Encrypted spill files of a join that runs in shards."""
-    placement, source = part.placement, part.source(side)
-    if not isinstance(placement, Sealed) or shards(placement.oprf, _bounds(part)).count == 1:
-        return 0
-    return padded(source.rows) * (row_bytes(source.schema) + rates.SPILL_ROW_BYTES)
+    return exchange_bytes(placement.oprf, _bounds(part), side) + stream + rates.GROUP_ROW_BYTES * rows
 
 
 def _prepare(source: Relation) -> float:

@@ -49,6 +49,3 @@ VOLE_SLOT_BYTES: Final = 80
 VOLE_FIXED_BYTES: Final = 48 * 2**20
 GROUP_ROW_BYTES: Final = 120
 """Keys, their groups and half secrets."""
-SHARDS_IN_MEMORY: Final = 2
-SPILL_ROW_BYTES: Final = 64
-"""On disk for each row of a sharded join, beside its encoded columns."""

@@ -51,7 +51,7 @@ def _taken(chosen: Candidate, part: Part) -> str:
     text = f"OPRF {chosen.oprf}: {_figures(chosen)}"
     bounds = padded(part.source(0).rows), padded(part.source(1).rows)
     count = shards(chosen.oprf, bounds).count
-    return f"{text}, in {count} shards that spill to disk, encrypted" if count > 1 else text
+    return f"{text}, in {count} shards" if count > 1 else text
 
 
 def _not(other: Candidate, chosen: Candidate) -> str:

@@ -110,7 +110,7 @@ def test_elements_go_in_batches_of_two_to_the_fourteen() -> None:
 def test_with_vole_players_send_coins_correlations_and_a_masked_table() -> None:
     (part,) = placed(join(LEFT, RIGHT, ("id", "ref")), conditions=Conditions(back_ends=("vole",))).parts
     left, right = costs(part)
-    coins = (4 + 96) + (4 + 32) + (4 + 64) + (4 + 32)
+    coins = (4 + 96) + (4 + 64) + (4 + 64) + (4 + 32)
     # Both bounds are below 4096 keys, so both tables have 5405 slots and 3 dense columns: one frame.
     table = 4 + 16 * (5405 + 3)
     assert left.sent_bytes == right.sent_bytes == (4 + 76) + coins + sum(vole.cost(5408, 4, True)) + table

@@ -30,6 +30,8 @@ pub unsafe trait Plain: Copy {}
 // SAFETY: numbers, and what is made of them only.
 unsafe impl Plain for u8 {}
 // SAFETY: as above.
+unsafe impl Plain for u16 {}
+// SAFETY: as above.
 unsafe impl Plain for u32 {}
 // SAFETY: as above.
 unsafe impl Plain for u64 {}

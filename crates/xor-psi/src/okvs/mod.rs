@@ -19,7 +19,7 @@ use xor_base::kernels::Block;
 pub use encode::Free;
 pub use error::OkvsError;
 pub use rows::Rows;
-pub use sizes::Shape;
+pub use sizes::{Shape, bin_capacity};
 
 /// A table of `shape` that gives `values[i]` for `keys[i]`.
 ///

@@ -69,6 +69,13 @@ impl Shape {
     }
 }
 
+/// What each of `bins` bins holds of `keys` keys, but with probability 2^-`security_bits` for all together; half of
+/// that where bins fail for another reason too.
+#[must_use]
+pub fn bin_capacity(keys: usize, bins: usize, security_bits: u32) -> usize {
+    capacity(keys, bins, f64::from(security_bits) + log2(as_f64(bins)) + 1.0)
+}
+
 /// The smallest c such that one of `bins` bins gets more than c of `keys` keys with probability ≤ 2^-bits.
 fn capacity(keys: usize, bins: usize, bits: f64) -> usize {
     if bins == 1 {

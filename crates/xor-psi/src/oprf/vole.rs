@@ -2,8 +2,12 @@
 //!
 //! `docs/protocols/vole-oprf.md` has the messages, the argument and the costs.
 
+// Numbers of inputs come from sorting them.
+#![allow(clippy::indexing_slicing)]
+
 mod coins;
 mod points;
+mod shards;
 #[cfg(test)]
 mod tests;
 
@@ -17,11 +21,11 @@ use xor_correlation::{CorrelationError, Counts, Seat};
 
 use super::{Input, OnProgress, Oprf, OprfError, Outputs, Progress, Side, Sizes, report};
 use crate::okvs::{Free, Rows, Shape};
-use coins::{COIN_BYTES, Coins, OPENING_BYTES};
+use coins::Coins;
 use points::Points;
+use shards::Shards;
 
-/// The largest bound of one exchange: its vectors are in memory at once, and its VOLEs below
-/// [`xor_correlation::params::MAX_SLOTS`].
+/// The largest bound: the lists that follow an exchange are in memory as a whole.
 pub const MAX_BOUND: usize = 1 << 24;
 
 /// Blocks of a table that travel in one frame.
@@ -69,12 +73,15 @@ impl VoleOprf {
     /// # Errors
     /// `BoundTooLarge`.
     pub fn sent_bytes(sizes: Sizes, is_first: bool) -> Result<u64, OprfError> {
-        let [own, peer] = shapes(sizes)?;
+        check_bound(sizes)?;
+        let shards = Shards::new(sizes);
+        let [own, peer] = shapes(shards.sizes)?;
         let frames = own.table_len().div_ceil(FRAME_BLOCKS);
         let table = own.table_len() * Block::BYTES + frames * FRAME_HEADER_BYTES;
-        let coins = OPENING_BYTES + 4 * COIN_BYTES + 4 * FRAME_HEADER_BYTES;
-        let voles = LpnVole::sent_bytes(counts(own, peer), TREE_DEPTH, is_first);
-        Ok(voles + (table + coins) as u64)
+        let coins: usize = coins::FRAMES.iter().map(|bytes| bytes + FRAME_HEADER_BYTES).sum();
+        let voles = |is_first| LpnVole::sent_bytes(counts(own, peer), TREE_DEPTH, is_first);
+        let later = shards.count as u64 - 1;
+        Ok(voles(is_first) + later * voles(false) + shards.count as u64 * (table + coins) as u64)
     }
 }
 
@@ -100,31 +107,36 @@ impl<V: Vole> Oprf for VoleOprf<V> {
         if inputs.len() > sizes.own {
             return Err(OprfError::TooManyInputs { bound: sizes.own });
         }
-        let shapes = shapes(sizes)?;
-        // 1., 2. Nonces and commitments, then this player's share of the peer's seed.
+        check_bound(sizes)?;
+        let shards = Shards::new(sizes);
+        // 1., 2. Commitments, then nonces and this player's share of the peer's seed.
         let coins = Coins::toss(side, channel)?;
         // An error below ends the session: its state is never used again.
         let mut vole = match self.vole.take() {
             Some(vole) => vole,
-            None => (self.make)(coins.session(), seat(side))?,
+            None => (self.make)(coins.salt(), seat(side))?,
         };
         let mut run = Run {
             side,
-            sizes,
-            shapes,
+            sizes: shards.sizes,
+            shapes: shapes(shards.sizes)?,
             coins,
             channel,
             progress,
             done: 0,
+            total: shards.count * (2 * shards.sizes.own + shards.sizes.peer),
         };
-        let outputs = run.exchange(&mut vole, inputs)?;
+        let outputs = if shards.count == 1 {
+            run.exchange(&mut vole, inputs)?
+        } else {
+            run.exchange_shards(&mut vole, inputs, shards)?
+        };
         self.vole = Some(vole);
         Ok(outputs)
     }
 }
 
-/// Of this player's table and of the peer's.
-fn shapes(sizes: Sizes) -> Result<[Shape; 2], OprfError> {
+fn check_bound(sizes: Sizes) -> Result<(), OprfError> {
     let bound = sizes.own.max(sizes.peer);
     if bound > MAX_BOUND {
         return Err(OprfError::BoundTooLarge {
@@ -132,6 +144,11 @@ fn shapes(sizes: Sizes) -> Result<[Shape; 2], OprfError> {
             limit: MAX_BOUND,
         });
     }
+    Ok(())
+}
+
+/// Of this player's table and of the peer's.
+fn shapes(sizes: Sizes) -> Result<[Shape; 2], OprfError> {
     Ok([Shape::new(sizes.own)?, Shape::new(sizes.peer)?])
 }
 
@@ -150,9 +167,10 @@ fn seat(side: Side) -> Seat {
     }
 }
 
-/// One exchange.
+/// One exchange after the other.
 struct Run<'a> {
     side: Side,
+    /// Of each exchange.
     sizes: Sizes,
     /// Own, peer's.
     shapes: [Shape; 2],
@@ -160,9 +178,38 @@ struct Run<'a> {
     channel: &'a mut dyn Channel,
     progress: OnProgress<'a>,
     done: usize,
+    total: usize,
 }
 
 impl Run<'_> {
+    /// One exchange for each shard, with coins and a Δ of its own; results in the order of the inputs.
+    fn exchange_shards(
+        &mut self,
+        vole: &mut impl Vole,
+        inputs: &[Input],
+        shards: Shards,
+    ) -> Result<Outputs, OprfError> {
+        let sorted = shards.sort(inputs, self.coins.salt())?;
+        let mut all = Outputs {
+            of_peer_key: Wiped::zeros(inputs.len()),
+            of_own_key: Wiped::zeros(inputs.len()),
+        };
+        for shard in 0..shards.count {
+            if shard > 0 {
+                self.coins = Coins::toss(self.side, self.channel)?;
+            }
+            let members = sorted.of(shard);
+            let inputs: Wiped<Input> = members.iter().map(|input| inputs[*input as usize]).collect();
+            let outputs = self.exchange(vole, &inputs)?;
+            let made = outputs.of_peer_key.iter().zip(outputs.of_own_key.iter());
+            for (input, (of_peer_key, of_own_key)) in members.iter().zip(made) {
+                all.of_peer_key[*input as usize] = *of_peer_key;
+                all.of_own_key[*input as usize] = *of_own_key;
+            }
+        }
+        Ok(all)
+    }
+
     fn exchange(&mut self, vole: &mut impl Vole, inputs: &[Input]) -> Result<Outputs, OprfError> {
         let [own, peer] = self.shapes;
         let points = Points::new(inputs, self.sizes.own, self.coins.salt())?;
@@ -227,7 +274,7 @@ impl Run<'_> {
             Progress {
                 step: "oprf",
                 done: self.done as u64,
-                total: (2 * self.sizes.own + self.sizes.peer) as u64,
+                total: self.total as u64,
             },
         )
     }

@@ -18,8 +18,9 @@ KNOWN: Final[tuple[Oprf, ...]] = ("dh", "vole")
 BACK_ENDS: Final[tuple[Oprf, ...]] = ("dh", "vole")
 """What the core of this version runs."""
 
-MAX_JOINED: Final[dict[Oprf, int]] = {"dh": 2**21, "vole": 2**30}
-"""Rows of a side, padded. `dh` queues all elements before it reads; `vole` runs in shards."""
+MAX_JOINED: Final[dict[Oprf, int]] = {"dh": 2**21, "vole": 2**24}
+"""Rows of a side, padded. `dh` queues all elements before it reads; `vole` runs in shards, but the lists that follow
+are in memory as a whole."""
 SHARD_ROWS: Final = 2**20
 """Rows of a side, about, that one exchange of `vole` takes at once."""
 
@@ -28,10 +29,10 @@ HELLO_BYTES: Final = 76
 ELEMENT_BYTES: Final = 32
 PROOF_BYTES: Final = 64
 DLEQ_BATCH: Final = 2**14
-COIN_FRAMES: Final = (96, 32, 64, 32)
-"""`vole`: a nonce and two commitments; the peer's seed; seed and mask opened; the other mask opened."""
+COIN_FRAMES: Final = (96, 64, 64, 32)
+"""`vole`: three commitments; nonce and share of the peer's seed; seed and mask opened; the other mask opened."""
 FIRST_VOLE_ROUNDS: Final = 8
-LATER_VOLE_ROUNDS: Final = 7
+LATER_VOLE_ROUNDS: Final = 8
 """`vole`: base OTs serve all exchanges of a join."""
 TABLE_FRAME_BLOCKS: Final = 2**16
 """`vole`: blocks of a table that travel in one frame."""

@@ -1,6 +1,6 @@
 //! What both players toss: the salt of all hashes, a seed and a mask for each direction.
 //!
-//! The encoder of a table commits to its share of the seed before it sees the evaluator's, so neither chooses the
+//! Both commit to their nonces, so neither chooses the salt. The encoder of a table commits to its share of the seed before it sees the evaluator's, so neither chooses the
 //! seed; the evaluator commits to its share of the mask before it sees the table, and opens it afterwards.
 
 use subtle::ConstantTimeEq;
@@ -11,8 +11,10 @@ use xor_channel::Channel;
 use super::super::{OprfError, Side};
 
 pub const COIN_BYTES: usize = 32;
-/// Nonce and two commitments.
+/// Three commitments.
 pub const OPENING_BYTES: usize = 3 * COIN_BYTES;
+/// All frames of one toss: openings; nonce and share of the seed; seed and mask; mask.
+pub const FRAMES: [usize; 4] = [OPENING_BYTES, 2 * COIN_BYTES, 2 * COIN_BYTES, COIN_BYTES];
 
 const SALT: &str = "xor vole-oprf v1 salt";
 const COMMITMENT: &str = "xor vole-oprf v1 commitment";
@@ -20,9 +22,10 @@ const SEED: &str = "xor vole-oprf v1 seed";
 
 type Coin = [u8; COIN_BYTES];
 
-/// What a commitment is to. Both are also bound to their player.
+/// What a commitment is to. All are also bound to their player.
 #[derive(Clone, Copy)]
 enum Share {
+    Nonce,
     Seed,
     Mask,
 }
@@ -57,42 +60,37 @@ impl Coins {
             evaluator_mask: coin()?,
         };
         let nonce = coin()?;
-        let commitments = [
+        let opening = [
+            commit(side, Share::Nonce, &nonce),
             commit(side, Share::Seed, &own.encoder_seed),
             commit(side, Share::Mask, &own.evaluator_mask),
         ];
-        channel.send([nonce, commitments[0], commitments[1]].as_flattened())?;
-        let opening = channel.receive_exactly(OPENING_BYTES)?;
-        let (coins, _) = opening.as_chunks::<COIN_BYTES>();
-        let [peer_nonce, seed, mask] = coins else {
-            return Err(OprfError::BadCommitment);
-        };
+        channel.send(opening.as_flattened())?;
+        let [of_nonce, of_seed, of_mask] = read(channel)?;
         // Only now: the peer's commitments stand.
-        channel.send(&own.evaluator_seed)?;
+        channel.send([nonce, own.evaluator_seed].as_flattened())?;
+        let [peer_nonce, evaluator_seed] = read(channel)?;
+        check(&of_nonce, side.other(), Share::Nonce, &peer_nonce)?;
         let peer = Shares {
-            evaluator_seed: read(channel)?,
+            evaluator_seed,
             ..Shares::default()
         };
         let nonces = match side {
-            Side::Left => [nonce, *peer_nonce],
-            Side::Right => [*peer_nonce, nonce],
+            Side::Left => [nonce, peer_nonce],
+            Side::Right => [peer_nonce, nonce],
         };
         Ok(Self {
             side,
             salt: blake3::derive_key(SALT, nonces.as_flattened()),
             own,
             peer,
-            commitments: [*seed, *mask],
+            commitments: [of_seed, of_mask],
         })
     }
 
-    /// Public, and new for every exchange.
+    /// Public, new for every exchange and chosen by neither player: what hashes and a session of correlations
+    /// that starts here are bound to.
     pub fn salt(&self) -> &Coin {
-        &self.salt
-    }
-
-    /// What a session of correlations that starts in this exchange is bound to.
-    pub fn session(&self) -> &[u8] {
         &self.salt
     }
 
@@ -103,15 +101,11 @@ impl Coins {
     }
 
     pub fn read_seed(&mut self, channel: &mut dyn Channel) -> Result<(), OprfError> {
-        let frame = channel.receive_exactly(2 * COIN_BYTES)?;
-        let (coins, _) = frame.as_chunks::<COIN_BYTES>();
-        let [seed, mask] = coins else {
-            return Err(OprfError::BadCommitment);
-        };
+        let [seed, mask] = read(channel)?;
         let [committed, _] = self.commitments;
-        check(&committed, self.side.other(), Share::Seed, seed)?;
-        self.peer.encoder_seed = *seed;
-        self.peer.encoder_mask = *mask;
+        check(&committed, self.side.other(), Share::Seed, &seed)?;
+        self.peer.encoder_seed = seed;
+        self.peer.encoder_mask = mask;
         Ok(())
     }
 
@@ -122,7 +116,7 @@ impl Coins {
     }
 
     pub fn read_mask(&mut self, channel: &mut dyn Channel) -> Result<(), OprfError> {
-        let mask = read(channel)?;
+        let [mask] = read(channel)?;
         let [_, committed] = self.commitments;
         check(&committed, self.side.other(), Share::Mask, &mask)?;
         self.peer.evaluator_mask = mask;
@@ -154,9 +148,11 @@ impl Coins {
     }
 }
 
-fn read(channel: &mut dyn Channel) -> Result<Coin, OprfError> {
-    let frame = channel.receive_exactly(COIN_BYTES)?;
-    frame.try_into().map_err(|_| OprfError::BadCommitment)
+/// One frame of exactly `N` coins.
+fn read<const N: usize>(channel: &mut dyn Channel) -> Result<[Coin; N], OprfError> {
+    let frame = channel.receive_exactly(N * COIN_BYTES)?;
+    let (coins, _) = frame.as_chunks::<COIN_BYTES>();
+    coins.try_into().map_err(|_| OprfError::BadCommitment)
 }
 
 fn commit(player: Side, share: Share, coin: &Coin) -> Coin {

@@ -142,6 +142,47 @@ fn bytes_and_rounds_follow_the_bounds_alone_and_later_exchanges_are_cheaper() {
 }
 
 #[test]
+fn large_tables_go_shard_by_shard() {
+    // The smaller side's inputs are spread over both shards too.
+    let (left, right) = (inputs(0..3000), inputs(2000..2600));
+    let (mut one, mut other) = over_ideal(1);
+    let bound = (1 << 20) + 1;
+    let (to_right, to_left) = pair();
+    let (one, other) = between(
+        (&mut one, &mut other),
+        (&left, bound),
+        to_right,
+        (&right, 700),
+        to_left,
+    );
+    let (one, other) = (outputs(one), outputs(other));
+    assert_eq!(one.of_own_key[2000..2600], other.of_peer_key[..]);
+    assert_eq!(one.of_peer_key[2000..2600], other.of_own_key[..]);
+    assert_eq!(all([&one, &other]).len(), 2 * 3000);
+}
+
+#[test]
+fn shards_cost_what_the_formula_says() {
+    let (mut one, mut other) = (VoleOprf::new(), VoleOprf::new());
+    let bound = (1 << 20) + 1;
+    let (to_right, to_left) = pair();
+    let left = inputs(0..9);
+    let (one, other) = between(
+        (&mut one, &mut other),
+        (&left, bound),
+        to_right,
+        (&left, 5000),
+        to_left,
+    );
+    let expected = |own, peer| VoleOprf::sent_bytes(Sizes { own, peer }, true).unwrap();
+    assert_eq!(one.1.sent_bytes, expected(bound, 5000));
+    assert_eq!(other.1.sent_bytes, expected(5000, bound));
+    // One more than a later exchange that follows nothing.
+    assert_eq!([one.1.rounds, other.1.rounds], [8 + 8, 8 + 8]);
+    assert_eq!(outputs(one).of_own_key, outputs(other).of_peer_key);
+}
+
+#[test]
 fn a_million_keys_cost_less_than_24_bytes_each() {
     let sizes = Sizes {
         own: 1 << 20,
@@ -281,7 +322,8 @@ fn a_flipped_bit_aborts_or_changes_only_what_its_sender_knows() {
 #[test]
 fn a_coin_that_was_not_committed_to_is_caught() {
     let opening = [7; 32];
-    for (at, bytes) in [(10, [opening, opening].concat()), (13, opening.to_vec())] {
+    let two = [opening, opening].concat();
+    for (at, bytes) in [(1, two.clone()), (10, two), (13, opening.to_vec())] {
         let (_, reader) = facing(at, Fault::Replace(bytes));
         assert!(matches!(reader.0, Err(OprfError::BadCommitment)), "frame {at}");
     }
