@@ -63,7 +63,7 @@ format: build ## rewrite the formatting
 bench: $(STAMP) ## measure the private join in a release build, beside polars and SPU
 	@echo "== building the Rust core for speed, beside the one that tests use (a few minutes the first time)"
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
-		--no-build-isolation --config-settings=build-args="--release --locked" --upgrade --target $(BENCH) .
+		--no-build-isolation --config-settings=build-args="--profile release --locked" --upgrade --target $(BENCH) .
 	@PYTHONPATH=$(abspath $(BENCH)) $(BIN)/python -m benchmarks.join --peer spu $(if $(ROWS),--rows $(ROWS)) $(ARGS)
 
 audit: build ## licences, sources and known vulnerabilities, where their data can be had

@@ -17,9 +17,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.join import data, run, spu
-from benchmarks.join.plan import BACK_ENDS
 from benchmarks.join.shaper import WAN, Link
 from xor import _core
+from xor.plan.oprf.exchange import BACK_ENDS
 
 _ROOT = Path(__file__).parents[2]
 _RESULTS = _ROOT / "benchmarks" / "results"

@@ -28,7 +28,9 @@ class Process:
     def __init__(self, module: str, python: str, scratch: Path) -> None:
         self._module = module
         self._errors = TemporaryFile()  # noqa: SIM115  lives as long as the process
-        path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        # Absolute, since it works elsewhere: else it would measure another build than this process names.
+        given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+        path = os.pathsep.join([str(_ROOT), *map(os.path.abspath, given)])
         self._process = subprocess.Popen(
             [python, "-m", module],
             stdin=subprocess.PIPE,

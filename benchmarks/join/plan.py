@@ -1,20 +1,19 @@
 """The plan that both players run, built by the product's own classes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 from benchmarks.join.tables import ACCOUNTS, KEYS, MAX_BYTES, OUTPUT, TRANSACTIONS
 from xor.engine.sources import Source
 from xor.model.dataset import DatasetEntry
+from xor.plan.conditions import Conditions
+from xor.plan.oprf.exchange import Oprf
 from xor.plan.placed import Part, PlacedPlan
 from xor.plan.relations import Join, Scan
 from xor.plan.spec import sealed_spec
 from xor.testing.samples import entry, placed
 from xor.testing.three_banks import ANALYST, agreement
 
-BACK_ENDS = sorted(get_args(get_type_hints(PlacedPlan)["oprf"]))
-"""What a plan may name; the last one is `vole` where there is one."""
 _PLAN_HASH = "00" * 32  # names this plan to the protocol, whatever its bytes are
 
 
@@ -31,7 +30,7 @@ class Work:
         return Source(self.part.source(side).datasets[0], path, "csv")
 
 
-def work(rows: int, oprf: str, seal_key: str) -> Work:
+def work(rows: int, oprf: Oprf, seal_key: str) -> Work:
     """The join of transactions and accounts, inner, sealed to one analyst.
 
     Args:
@@ -42,8 +41,8 @@ def work(rows: int, oprf: str, seal_key: str) -> Work:
         _entry("transactions", 0, TRANSACTIONS, rows),
         _entry("accounts", 1, ACCOUNTS, rows),
     )
-    plan = placed(Join(Scan(transactions), Scan(accounts), KEYS, output=OUTPUT))
-    plan = replace(plan, oprf=oprf)  # type: ignore[arg-type]  # the core refuses what it does not have
+    joined = Join(Scan(transactions), Scan(accounts), KEYS, output=OUTPUT)
+    plan = placed(joined, conditions=Conditions(back_ends=(oprf,)))
     members = agreement()
     analysts = [
         each.model_copy(update={"seal_key": seal_key}) if each.name == ANALYST else each

@@ -121,7 +121,7 @@ def _need(plan: PlacedPlan, player: str) -> Need:
 
 
 def _step_memory(part: Part, side: int) -> int:
-    """Keys and lists of one part, which are held as a whole, and one exchange: the largest that is held at once."""
+    """Keys and lists of one part, which are held as a whole, and one exchange."""
     placement, rows, stream = part.placement, padded(part.source(side).rows), stream_bytes(part, side)
     if not isinstance(placement, Sealed):
         return stream

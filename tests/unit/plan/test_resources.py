@@ -6,7 +6,7 @@ from xor.errors import ResourceError
 from xor.model.machine import Capacity
 from xor.plan.conditions import Conditions
 from xor.plan.cost import costs
-from xor.plan.estimate import job_seconds, needs, opening_bytes, seconds
+from xor.plan.estimate import exchange_bytes, job_seconds, needs, opening_bytes, seconds
 from xor.plan.oprf.exchange import KNOWN, Oprf
 from xor.plan.placed import PlacedPlan
 from xor.plan.relations import Concat, JoinKind, Relation, Scan

@@ -19,8 +19,8 @@ BACK_ENDS: Final[tuple[Oprf, ...]] = ("dh", "vole")
 """What the core of this version runs."""
 
 MAX_JOINED: Final[dict[Oprf, int]] = {"dh": 2**21, "vole": 2**24}
-"""Rows of a side, padded. `dh` queues all elements before it reads; `vole` runs in shards, but the lists that follow
-are in memory as a whole."""
+"""Rows of a side, padded. `dh` queues all elements before it reads; `vole` runs in shards, but
+the lists that follow are in memory as a whole."""
 SHARD_ROWS: Final = 2**20
 """Rows of a side, about, that one exchange of `vole` takes at once."""
 
@@ -30,7 +30,7 @@ ELEMENT_BYTES: Final = 32
 PROOF_BYTES: Final = 64
 DLEQ_BATCH: Final = 2**14
 COIN_FRAMES: Final = (96, 64, 64, 32)
-"""`vole`: three commitments; nonce and share of the peer's seed; seed and mask opened; the other mask opened."""
+"""`vole`: three commitments; nonce and share of the peer's seed; seed and mask; the other mask."""
 FIRST_VOLE_ROUNDS: Final = 8
 LATER_VOLE_ROUNDS: Final = 8
 """`vole`: base OTs serve all exchanges of a join."""
