@@ -1,4 +1,4 @@
-//! Seconds of one exchange over VOLE, one thread per player: `cargo bench -p xor-psi --bench oprf [-- log2 of keys]`.
+//! Seconds of one exchange over VOLE, one thread per player: `cargo bench -p xor-psi --bench oprf [-- log2 of keys, runs]`.
 #![allow(clippy::unwrap_used)]
 
 use std::ops::ControlFlow;
@@ -9,8 +9,6 @@ use xor_channel::Channel;
 use xor_channel::memory::pair;
 use xor_psi::oprf::vole::VoleOprf;
 use xor_psi::oprf::{Input, Oprf, Side, Sizes};
-
-const RUNS: usize = 5;
 
 fn inputs(numbers: std::ops::Range<u64>) -> Vec<Input> {
     let input = |number: u64| *blake3::hash(&number.to_le_bytes()).as_bytes();
@@ -24,7 +22,12 @@ fn processor() -> Duration {
     Duration::from_nanos(spent.unwrap_or(0))
 }
 
-fn player(side: Side, inputs: &[Input], mut channel: impl Channel) -> Vec<(Duration, Duration, u64)> {
+fn player(
+    side: Side,
+    inputs: &[Input],
+    runs: usize,
+    mut channel: impl Channel,
+) -> Vec<(Duration, Duration, u64)> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(1)
         .use_current_thread()
@@ -36,7 +39,7 @@ fn player(side: Side, inputs: &[Input], mut channel: impl Channel) -> Vec<(Durat
             peer: inputs.len(),
         };
         let mut oprf = VoleOprf::new();
-        (0..RUNS)
+        (0..runs)
             .map(|_| {
                 let (clock, before) = (Instant::now(), processor());
                 let sent = channel.meter().sent_bytes;
@@ -55,16 +58,14 @@ fn player(side: Side, inputs: &[Input], mut channel: impl Channel) -> Vec<(Durat
 }
 
 fn main() {
-    let log = std::env::args()
-        .skip(1)
-        .find_map(|word| word.parse().ok())
-        .unwrap_or(20);
+    let mut numbers = std::env::args().filter_map(|word| word.parse().ok());
+    let (log, runs) = (numbers.next().unwrap_or(20), numbers.next().unwrap_or(5));
     let count = 1_u64 << log;
     let (left, right) = (inputs(0..count), inputs(count / 2..count + count / 2));
     let (to_right, to_left) = pair();
     let (left, right) = thread::scope(|scope| {
-        let other = scope.spawn(|| player(Side::Right, &right, to_left));
-        (player(Side::Left, &left, to_right), other.join().unwrap())
+        let other = scope.spawn(|| player(Side::Right, &right, runs, to_left));
+        (player(Side::Left, &left, runs, to_right), other.join().unwrap())
     });
     println!("2^{log} keys each, both directions");
     for (run, (left, right)) in left.iter().zip(&right).enumerate() {

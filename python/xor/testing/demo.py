@@ -94,8 +94,8 @@ def network_text(rows: int, accounts: int, policies: Path | None) -> str:
 
 def main() -> int:
     arguments = argparse.ArgumentParser(prog="make demo", description=__doc__.splitlines()[0])
-    arguments.add_argument("--rows", type=int, default=20_000, help="transactions of Bank A")
-    arguments.add_argument("--accounts", type=int, default=5_000, help="accounts of Bank B, and of Bank C")
+    arguments.add_argument("--rows", type=int, default=200_000, help="transactions of Bank A")
+    arguments.add_argument("--accounts", type=int, default=20_000, help="accounts of Bank B, and of Bank C")
     arguments.add_argument("--keep", action="store_true", help="keep the generated files")
     options = arguments.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="xor-demo-"))

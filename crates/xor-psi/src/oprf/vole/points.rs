@@ -2,8 +2,9 @@
 
 use blake3::hazmat::{ContextKey, hash_derive_key_context};
 use rayon::prelude::*;
+use xor_base::kernels::Block;
 use xor_base::kernels::block::as_bytes_mut;
-use xor_base::kernels::{Block, many};
+use xor_base::kernels::many::{self, Padded};
 use xor_base::random;
 use xor_base::wiped::Wiped;
 
@@ -72,14 +73,14 @@ impl Points {
 
 /// Messages of one chunk, and what they hash to.
 struct Scratch {
-    messages: Wiped<u8>,
+    messages: Wiped<Padded>,
     hashed: Wiped<u8>,
 }
 
 impl Scratch {
     fn new() -> Self {
         Self {
-            messages: Wiped::zeros(CHUNK * POINT_BYTES),
+            messages: Wiped::zeros(CHUNK),
             hashed: Wiped::zeros(CHUNK * 2 * Block::BYTES),
         }
     }
@@ -92,15 +93,13 @@ impl Scratch {
         digests: &mut [Block],
         values: &mut [Block],
     ) {
-        let (messages, _) = self.messages.as_chunks_mut::<POINT_BYTES>();
-        for (message, input) in messages.iter_mut().zip(inputs) {
+        for (message, input) in self.messages.iter_mut().zip(inputs) {
             let (head, body) = message.split_at_mut(salt.len());
             head.copy_from_slice(salt);
             body.copy_from_slice(input);
         }
         let (hashed, _) = self.hashed.split_at_mut(inputs.len() * 2 * Block::BYTES);
-        let messages = messages.iter().map(<[u8; POINT_BYTES]>::as_slice);
-        many::derive(context, messages, hashed, 2 * Block::BYTES);
+        many::derive_padded(context, &self.messages, POINT_BYTES, hashed, 2 * Block::BYTES);
         let (blocks, _) = hashed.as_chunks::<{ Block::BYTES }>();
         let (pairs, _) = blocks.as_chunks::<2>();
         for (([digest, value], digest_out), value_out) in pairs.iter().zip(digests).zip(values) {
@@ -117,15 +116,14 @@ impl Scratch {
         (mask, key_of): (Block, Side),
         outputs: &mut [Output],
     ) {
-        let (messages, _) = self.messages.as_chunks_mut::<OUTPUT_BYTES>();
-        for ((message, decoded), digest) in messages.iter_mut().zip(decoded).zip(digests) {
-            let (blocks, rest) = message.as_chunks_mut::<{ Block::BYTES }>();
-            for (block, from) in blocks.iter_mut().zip([*decoded ^ mask, *digest]) {
+        let side = Block(u128::from(key_of.byte()));
+        for ((message, decoded), digest) in self.messages.iter_mut().zip(decoded).zip(digests) {
+            let (blocks, _) = message.as_chunks_mut::<{ Block::BYTES }>();
+            for (block, from) in blocks.iter_mut().zip([*decoded ^ mask, *digest, side]) {
                 *block = from.to_bytes();
             }
-            rest.fill(key_of.byte());
         }
-        let messages = messages.iter().map(<[u8; OUTPUT_BYTES]>::as_slice);
-        many::derive(context, messages, outputs.as_flattened_mut(), size_of::<Output>());
+        let out = outputs.as_flattened_mut();
+        many::derive_padded(context, &self.messages, OUTPUT_BYTES, out, size_of::<Output>());
     }
 }

@@ -6,7 +6,7 @@
 use blake3::hazmat::hash_derive_key_context;
 use rayon::prelude::*;
 use xor_base::constants::SIGMA;
-use xor_base::kernels::many;
+use xor_base::kernels::many::{self, Padded};
 use xor_base::wiped::Wiped;
 
 use super::super::{Input, OprfError, Sizes};
@@ -90,7 +90,7 @@ fn assign(inputs: &[Input], salt: &[u8; 32], count: usize) -> Wiped<u16> {
         .par_chunks(CHUNK)
         .zip(of.par_chunks_mut(CHUNK))
         .for_each_init(
-            || Wiped::<[u8; MESSAGE_BYTES]>::zeros(CHUNK),
+            || Wiped::<Padded>::zeros(CHUNK),
             |messages, (inputs, of)| {
                 for (message, input) in messages.iter_mut().zip(inputs) {
                     let (head, body) = message.split_at_mut(salt.len());
@@ -98,8 +98,7 @@ fn assign(inputs: &[Input], salt: &[u8; 32], count: usize) -> Wiped<u16> {
                     body.copy_from_slice(input);
                 }
                 let mut hashed = Wiped::<[u8; 4]>::zeros(inputs.len());
-                let messages = messages.iter().map(<[u8; MESSAGE_BYTES]>::as_slice);
-                many::derive(&context, messages, hashed.as_flattened_mut(), 4);
+                many::derive_padded(&context, messages, MESSAGE_BYTES, hashed.as_flattened_mut(), 4);
                 for (of, hash) in of.iter_mut().zip(hashed.iter()) {
                     // Uniform up to count · 2^-32.
                     *of = ((u64::from(u32::from_le_bytes(*hash)) * count as u64) >> 32) as u16;
