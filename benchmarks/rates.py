@@ -19,7 +19,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from benchmarks.join import keys
 from xor import _core
 from xor.model.agreement import Agreement
 from xor.model.machine import Capacity
@@ -33,6 +32,14 @@ from xor.testing.samples import entry, placed
 from xor.testing.three_banks import agreement, join
 
 SEED = bytes(32)
+
+
+def keys(rows: int, offset: int) -> pa.Table:
+    """Accounts with a balance; two tables with offsets half of `rows` apart share half of them."""
+    names = [f"YY_{number * 7919 % 999_999_937:09d}" for number in range(offset, offset + rows)]
+    return pa.table({"k0": names, "account": names, "balance": list(range(rows))})
+
+
 ONE_CORE = Capacity(memory_bytes=2**40, disk_bytes=2**40, cores=1, oprf=BACK_ENDS)
 LOOPBACK = Line(rtt_s=50e-6, bytes_per_s=1e9, is_measured=True)
 

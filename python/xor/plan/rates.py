@@ -1,6 +1,7 @@
 """Measured constants of the cost model. Data: `python -m benchmarks.rates` measures them again.
 
-Measured on 2026-11-25; two cores with AVX2, shared; the core built with the development profile.
+Measured on 2026-11-25; two cores with AVX2; between the release and the development profile of the core, of
+which the second is about twice as slow.
 
 Units: nanoseconds of one core for each row, value, slot or byte, unless the name says otherwise. Estimates
 are meant to be right within a factor of 2 on machines of this class; faster cores make them too careful.
@@ -8,33 +9,33 @@ are meant to be right within a factor of 2 on machines of this class; faster cor
 
 from typing import Final
 
-READ_VALUE: Final = 120.0
+READ_VALUE: Final = 90.0
 """From a source to a checked column: parsing, bounds."""
 LOCAL_ROW: Final = 250.0
 """A row that enters a local join or filter."""
-KEYS_ROW: Final = 600.0
+KEYS_ROW: Final = 350.0
 """Normal form of a key, its hash, grouping."""
 
 DH_OWN_ROW: Final = 160_000.0
 """Hash to the group, three multiplications, two decodings and a share of the proof."""
 DH_PEER_ROW: Final = 60_000.0
 
-VOLE_FIXED_S: Final = 0.40
+VOLE_FIXED_S: Final = 0.25
 """Seconds of one core for base OTs, extensions and the dual step of both directions."""
-VOLE_RECEIVE_SLOT: Final = 240.0
-VOLE_SEND_SLOT: Final = 95.0
-OKVS_ENCODE_ROW: Final = 250.0
-OKVS_DECODE_ROW: Final = 120.0
+VOLE_RECEIVE_SLOT: Final = 150.0
+VOLE_SEND_SLOT: Final = 70.0
+OKVS_ENCODE_ROW: Final = 160.0
+OKVS_DECODE_ROW: Final = 75.0
 """At the peer's table, and once more at the own one."""
 
-CELL_ROW: Final = 1400.0
+CELL_ROW: Final = 650.0
 """A label, a keystream, its place in the sorted list."""
-SEAL_BYTE: Final = 2.5
+SEAL_BYTE: Final = 1.2
 """Sealing, hashing and writing a byte of a stream."""
 STORE_BYTES_PER_S: Final = 200e6
 """Upload of a stream to the service, and its download."""
-OPEN_BYTE: Final = 1.5
-OPEN_ROW: Final = 500.0
+OPEN_BYTE: Final = 0.7
+OPEN_ROW: Final = 300.0
 
 JOB_S: Final = 1.5
 """Seconds of any job: judging, approvals, starting workers, meeting, polling."""
