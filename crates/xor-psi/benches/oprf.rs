@@ -1,14 +1,20 @@
-//! Seconds of one exchange over VOLE, one thread per player: `cargo bench -p xor-psi --bench oprf [-- log2 of keys, runs]`.
+//! Seconds of one exchange over VOLE, one thread per player, in memory or over TLS on loopback:
+//! `cargo bench -p xor-psi --bench oprf [-- log2 of keys, runs, tls]`.
 #![allow(clippy::unwrap_used)]
 
+use std::net::{TcpListener, TcpStream};
 use std::ops::ControlFlow;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use xor_channel::Channel;
-use xor_channel::memory::pair;
+use xor_channel::memory;
+use xor_channel::tls::{Keys, Role, TlsChannel, public_key};
 use xor_psi::oprf::vole::VoleOprf;
 use xor_psi::oprf::{Input, Oprf, Side, Sizes};
+
+/// On the clock, on the processor, bytes sent; of each run.
+type Times = Vec<(Duration, Duration, u64)>;
 
 fn inputs(numbers: std::ops::Range<u64>) -> Vec<Input> {
     let input = |number: u64| *blake3::hash(&number.to_le_bytes()).as_bytes();
@@ -22,12 +28,7 @@ fn processor() -> Duration {
     Duration::from_nanos(spent.unwrap_or(0))
 }
 
-fn player(
-    side: Side,
-    inputs: &[Input],
-    runs: usize,
-    mut channel: impl Channel,
-) -> Vec<(Duration, Duration, u64)> {
+fn player(side: Side, inputs: &[Input], runs: usize, mut channel: impl Channel) -> Times {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(1)
         .use_current_thread()
@@ -57,16 +58,42 @@ fn player(
     })
 }
 
+fn both<C: Channel>(left: &[Input], right: &[Input], runs: usize, to_right: C, to_left: C) -> (Times, Times) {
+    thread::scope(|scope| {
+        let other = scope.spawn(move || player(Side::Right, right, runs, to_left));
+        (player(Side::Left, left, runs, to_right), other.join().unwrap())
+    })
+}
+
+fn tls_pair() -> (TlsChannel, TlsChannel) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dialed = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (accepted, _) = listener.accept().unwrap();
+    let keys = |own: u8, peer: u8| Keys {
+        own_seed: [own; 32],
+        expected_peer: public_key(&[peer; 32]).unwrap(),
+    };
+    let patience = Duration::from_secs(60);
+    thread::scope(|scope| {
+        let other =
+            scope.spawn(|| TlsChannel::handshake(dialed, Role::Dialer, &keys(2, 1), patience).unwrap());
+        let one = TlsChannel::handshake(accepted, Role::Listener, &keys(1, 2), patience).unwrap();
+        (one, other.join().unwrap())
+    })
+}
+
 fn main() {
     let mut numbers = std::env::args().filter_map(|word| word.parse().ok());
     let (log, runs) = (numbers.next().unwrap_or(20), numbers.next().unwrap_or(5));
     let count = 1_u64 << log;
     let (left, right) = (inputs(0..count), inputs(count / 2..count + count / 2));
-    let (to_right, to_left) = pair();
-    let (left, right) = thread::scope(|scope| {
-        let other = scope.spawn(|| player(Side::Right, &right, runs, to_left));
-        (player(Side::Left, &left, runs, to_right), other.join().unwrap())
-    });
+    let (left, right) = if std::env::args().any(|word| word == "tls") {
+        let (to_right, to_left) = tls_pair();
+        both(&left, &right, runs, to_right, to_left)
+    } else {
+        let (to_right, to_left) = memory::pair();
+        both(&left, &right, runs, to_right, to_left)
+    };
     println!("2^{log} keys each, both directions");
     for (run, (left, right)) in left.iter().zip(&right).enumerate() {
         println!(
