@@ -32,10 +32,46 @@ const LONGEST_STALL: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct TlsChannel {
     connection: Connection,
     stream: TcpStream,
+    inbox: Inbox,
     outbox: Outbox,
     stall_timeout: Duration,
     meter: Meter,
     is_broken: bool,
+}
+
+/// Records that the socket gave and TLS has not taken yet. TLS itself would ask for 4 KiB at a time.
+struct Inbox {
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl Inbox {
+    fn new() -> Self {
+        Self {
+            bytes: vec![0; 2 * PROGRESS_BYTES].into_boxed_slice(),
+            start: 0,
+            end: 0,
+        }
+    }
+
+    /// Hands on what is here, or what the socket gives; nothing stands for its end.
+    fn feed(
+        &mut self,
+        connection: &mut Connection,
+        mut stream: &TcpStream,
+        deadline: Instant,
+        stall_timeout: Duration,
+    ) -> Result<(), ChannelError> {
+        if self.start == self.end {
+            let bytes = &mut self.bytes;
+            self.end = wait_for(stream, deadline, stall_timeout, || stream.read(bytes))?;
+            self.start = 0;
+        }
+        let mut rest = self.bytes.get(self.start..self.end).unwrap_or_default();
+        self.start += connection.read_tls(&mut rest).map_err(from_io)?;
+        Ok(())
+    }
 }
 
 impl TlsChannel {
@@ -81,6 +117,7 @@ impl TlsChannel {
         Ok(Self {
             connection,
             stream,
+            inbox: Inbox::new(),
             outbox,
             stall_timeout,
             meter: Meter::default(),
@@ -173,7 +210,8 @@ impl TlsChannel {
 
     /// Reads what the socket has and decrypts it.
     fn pull(&mut self, deadline: Instant) -> Result<(), ChannelError> {
-        read_before(&mut self.connection, &self.stream, deadline, self.stall_timeout)?;
+        self.inbox
+            .feed(&mut self.connection, &self.stream, deadline, self.stall_timeout)?;
         let processed = self.connection.process_new_packets();
         // Also after an error: the alert tells an honest peer why.
         let posted = self.post();
@@ -257,13 +295,11 @@ impl Handshake {
             if !self.connection.is_handshaking() {
                 break;
             }
-            if read_before(
-                &mut self.connection,
-                &self.stream,
-                self.deadline,
-                self.stall_timeout,
-            )? == 0
-            {
+            let (connection, mut stream) = (&mut self.connection, &self.stream);
+            let read = wait_for(stream, self.deadline, self.stall_timeout, || {
+                connection.read_tls(&mut stream)
+            })?;
+            if read == 0 {
                 return Err(ChannelError::Truncated);
             }
             if let Err(error) = self.connection.process_new_packets() {
@@ -288,17 +324,18 @@ impl Handshake {
     }
 }
 
-fn read_before(
-    connection: &mut Connection,
-    mut stream: &TcpStream,
+/// One read of the socket that waits until the deadline at most.
+fn wait_for(
+    stream: &TcpStream,
     deadline: Instant,
     stall_timeout: Duration,
+    mut read: impl FnMut() -> io::Result<usize>,
 ) -> Result<usize, ChannelError> {
     loop {
         stream
             .set_read_timeout(Some(remaining(deadline, stall_timeout)?))
             .map_err(ChannelError::Io)?;
-        match connection.read_tls(&mut stream) {
+        match read() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result.map_err(|error| from_wait(error, stall_timeout)),
         }

@@ -11,8 +11,8 @@ use xor_base::kernels::aes::Aes128;
 use xor_base::kernels::gf128;
 use xor_base::kernels::prg::Prg;
 
-use xor_base::wiped::Wiped;
-use zeroize::{Zeroize, Zeroizing};
+use xor_base::wiped::{Wiped, wipe};
+use zeroize::Zeroizing;
 
 use super::{OkvsError, Shape};
 
@@ -259,17 +259,19 @@ impl Part {
     }
 
     fn decode(&self, shape: Shape, table: &[Block], dense: &[Block], out: &mut [Block]) {
-        let mut sorted = Wiped::zeros(self.slots.len());
+        // Bin after bin without gaps: written once, never zeroed before.
+        let mut sorted = Vec::with_capacity(self.len);
+        let mut cursors = Vec::with_capacity(shape.bins);
         let mut near = Near::new();
         for (bin, table) in table.chunks_exact(shape.bin_len()).enumerate() {
             near.load(&table[..shape.slots]);
-            let rows = self.rows(bin);
-            for (sum, slots) in sorted[rows.clone()].iter_mut().zip(&self.slots[rows]) {
+            cursors.push(sorted.len());
+            sorted.extend(self.slots[self.rows(bin)].iter().map(|slots| {
                 let [a, b, c] = unpack(*slots);
-                *sum = near.0[a] ^ near.0[b] ^ near.0[c];
-            }
+                near.0[a] ^ near.0[b] ^ near.0[c]
+            }));
         }
-        let mut cursors = self.starts();
+        let sorted = Wiped::new(sorted);
         let keys = self.bins.chunks(CHUNK).zip(self.points.chunks(CHUNK));
         for ((bins, points), out) in keys.zip(out.chunks_mut(CHUNK)) {
             for (bin, out) in bins.iter().zip(out.iter_mut()) {
@@ -297,7 +299,7 @@ impl Near {
 
 impl Drop for Near {
     fn drop(&mut self) {
-        self.0.as_mut_slice().zeroize();
+        wipe(self.0.as_mut_slice());
     }
 }
 
