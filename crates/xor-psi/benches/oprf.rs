@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use xor_base::kernels::memory as memory_of_job;
 use xor_channel::Channel;
 use xor_channel::memory;
 use xor_channel::tls::{Keys, Role, TlsChannel, public_key};
@@ -83,6 +84,8 @@ fn tls_pair() -> (TlsChannel, TlsChannel) {
 }
 
 fn main() {
+    // As a worker does.
+    memory_of_job::keep_freed();
     let mut numbers = std::env::args().filter_map(|word| word.parse().ok());
     let (log, runs) = (numbers.next().unwrap_or(20), numbers.next().unwrap_or(5));
     let count = 1_u64 << log;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use pyo3_arrow::PyRecordBatchReader;
+use xor_base::kernels::memory;
 use xor_channel::tls::{Keys, Role, TlsChannel};
 use xor_channel::{Channel, ChannelError, Meter};
 use xor_psi::PsiError;
@@ -42,6 +43,8 @@ pub(crate) fn sealed_join<'py>(
     progress: Py<PyAny>,
     stall_timeout_s: f64,
 ) -> PyResult<Bound<'py, PyDict>> {
+    // A worker runs one job.
+    memory::keep_freed();
     let spec = JoinSpec::parse(spec).map_err(|error| to_python(py, &error))?;
     let side = parse_side(py, side)?;
     let table = table::read(table)?.map_err(|error| to_python(py, &error))?;

@@ -76,6 +76,17 @@ fn prefer_large_pages(start: *mut u8, length: usize) {
     let _ = (start, length);
 }
 
+/// Keeps freed memory in this process until it ends, for what needs it next. For a process that ends with its job:
+/// clearing pages that the system takes back and gives again takes a fifth of the time of an exchange.
+pub fn keep_freed() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: two numbers of the allocator, which locks itself. A refusal changes nothing.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_MAX, 0);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
+    }
+}
+
 /// Overwrites with zeros, whether or not anybody reads them again.
 pub fn wipe<T: Plain>(secrets: &mut [T]) {
     // SAFETY: an exclusively borrowed slice; zero bytes are values of a `Plain`.

@@ -3,8 +3,8 @@
 use blake3::hazmat::{ContextKey, hash_derive_key_context};
 use rayon::prelude::*;
 use xor_base::kernels::Block;
-use xor_base::kernels::block::as_bytes_mut;
 use xor_base::kernels::many::{self, Padded};
+use xor_base::kernels::prg::Prg;
 use xor_base::random;
 use xor_base::wiped::Wiped;
 
@@ -38,16 +38,15 @@ impl Points {
         let mut digests = Wiped::zeros(bound);
         let mut values = Wiped::zeros(bound);
         let context = hash_derive_key_context(POINT);
-        let (of_inputs, fillers) = digests.split_at_mut(inputs.len());
-        random::fill(as_bytes_mut(fillers)).map_err(|_| OprfError::NoRandomness)?;
-        let (values_of_inputs, of_fillers) = values.split_at_mut(inputs.len());
-        random::fill(as_bytes_mut(of_fillers)).map_err(|_| OprfError::NoRandomness)?;
-        inputs
-            .par_chunks(CHUNK)
-            .zip(of_inputs.par_chunks_mut(CHUNK))
-            .zip(values_of_inputs.par_chunks_mut(CHUNK))
-            .for_each_init(Scratch::new, |scratch, ((inputs, digests), values)| {
-                scratch.hash_points(&context, salt, inputs, digests, values);
+        let fillers = Block::from_bytes(random::array().map_err(|_| OprfError::NoRandomness)?);
+        digests
+            .par_chunks_mut(CHUNK)
+            .zip(values.par_chunks_mut(CHUNK))
+            .enumerate()
+            .for_each_init(Scratch::new, |scratch, (chunk, (digests, values))| {
+                let inputs = inputs.get(chunk * CHUNK..).unwrap_or_default();
+                scratch.write_points(salt, inputs, Prg::stream(fillers, chunk as u64));
+                scratch.hash_points(&context, digests, values);
             });
         Ok(Self { digests, values })
     }
@@ -85,20 +84,21 @@ impl Scratch {
         }
     }
 
-    fn hash_points(
-        &mut self,
-        context: &ContextKey,
-        salt: &[u8; 32],
-        inputs: &[Input],
-        digests: &mut [Block],
-        values: &mut [Block],
-    ) {
-        for (message, input) in self.messages.iter_mut().zip(inputs) {
-            let (head, body) = message.split_at_mut(salt.len());
+    /// Fillers everywhere, then inputs over them, as many as there are.
+    fn write_points(&mut self, salt: &[u8; 32], inputs: &[Input], mut fillers: Prg) {
+        fillers.fill_bytes(self.messages.as_flattened_mut());
+        for message in self.messages.iter_mut() {
+            let (head, _) = message.split_at_mut(salt.len());
             head.copy_from_slice(salt);
+        }
+        for (message, input) in self.messages.iter_mut().zip(inputs) {
+            let (_, body) = message.split_at_mut(salt.len());
             body.copy_from_slice(input);
         }
-        let (hashed, _) = self.hashed.split_at_mut(inputs.len() * 2 * Block::BYTES);
+    }
+
+    fn hash_points(&mut self, context: &ContextKey, digests: &mut [Block], values: &mut [Block]) {
+        let (hashed, _) = self.hashed.split_at_mut(digests.len() * 2 * Block::BYTES);
         many::derive_padded(context, &self.messages, POINT_BYTES, hashed, 2 * Block::BYTES);
         let (blocks, _) = hashed.as_chunks::<{ Block::BYTES }>();
         let (pairs, _) = blocks.as_chunks::<2>();
