@@ -329,6 +329,52 @@ fn a_coin_that_was_not_committed_to_is_caught() {
     }
 }
 
+/// Keeps what it sends.
+struct Recording<C>(C, Vec<Vec<u8>>);
+
+impl<C: Channel> Channel for Recording<C> {
+    fn send(&mut self, frame: &[u8]) -> Result<(), ChannelError> {
+        self.1.push(frame.to_vec());
+        self.0.send(frame)
+    }
+
+    fn receive(&mut self, limit: usize) -> Result<Vec<u8>, ChannelError> {
+        self.0.receive(limit)
+    }
+
+    fn meter(&self) -> Meter {
+        self.0.meter()
+    }
+}
+
+#[test]
+fn a_recorded_exchange_does_not_pass_a_second_time() {
+    let same = inputs(0..10);
+    let sizes = Sizes { own: 10, peer: 10 };
+    let (to_right, to_left) = pair();
+    let recorded = thread::scope(|scope| {
+        scope.spawn(|| outputs(run(&mut VoleOprf::new(), Side::Right, &same, sizes, to_left)));
+        let mut recording = Recording(to_right, Vec::new());
+        let mut progress = |_| ControlFlow::Continue(());
+        VoleOprf::new()
+            .exchange(Side::Left, &same, sizes, &mut recording, &mut progress)
+            .unwrap();
+        recording.1
+    });
+    assert_eq!(recorded.len() as u64, FRAMES);
+    // The same frames to the same player, which has tossed new coins.
+    let (mut replay, to_left) = pair_with_timeout(Duration::from_secs(60));
+    let ended = thread::scope(|scope| {
+        let right = scope.spawn(|| run(&mut VoleOprf::new(), Side::Right, &same, sizes, to_left));
+        for frame in &recorded {
+            // The player may have hung up by now.
+            let _ = replay.send(frame);
+        }
+        right.join().unwrap()
+    });
+    assert!(ended.0.unwrap_err().code().starts_with("protocol."));
+}
+
 #[test]
 fn a_mirror_is_not_a_peer() {
     // Whoever sends everything back has no side of its own: its commitments are not those of the other side.
