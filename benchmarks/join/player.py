@@ -6,8 +6,9 @@ from pathlib import Path
 from benchmarks.join.child import Child
 from benchmarks.join.plan import work
 from xor.engine import private
-from xor.engine.local import load_all
-from xor.engine.stage import side_table
+from xor.engine.local import Table, load_all
+from xor.engine.stage import side_stream, side_table
+from xor.plan.estimate import is_streamed
 
 _STALL_TIMEOUT_S = 600.0
 
@@ -27,12 +28,21 @@ def main() -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     child.await_start()
 
-    with child.step("read"):
-        source = task.source(side, Path(order["csv"]))
-        datasets = load_all([task.part.source(side)], {source.entry.name: source})
-    with child.step("local"):
-        table = side_table(task.part, side, datasets)
-    del datasets
+    source = task.source(side, Path(order["csv"]))
+    sources = {source.entry.name: source}
+    table: Table | private.SpilledTable
+    if is_streamed(task.part, side):
+        with child.step("read"):
+            stream = side_stream(task.part, side, sources)
+            directory = str(Path(order["stream"]).parent)
+            with stream.explained():
+                table = private.spill_table(task.spec, side, stream, directory, _ignore)
+    else:
+        with child.step("read"):
+            datasets = load_all([task.part.source(side)], sources)
+        with child.step("local"):
+            table = side_table(task.part, side, datasets)
+        del datasets
     with child.step("join"), connection:
         report = private.sealed_join(
             task.spec,

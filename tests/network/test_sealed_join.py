@@ -112,12 +112,24 @@ def tables(kind: str, left: Side, right: Side) -> tuple[pa.Table, pa.Table]:
     return left.arrow(), right.arrow()
 
 
+IN_MEMORY = 2**29
+ON_DISK = 2**12
+"""So little memory that a few rows are many parts."""
+
+
 def run(
-    run_as: str, kind: str, left: Side, right: Side, rows: Sequence[int] | None = None
+    run_as: str,
+    kind: str,
+    left: Side,
+    right: Side,
+    rows: Sequence[int] | None = None,
+    *,
+    memory_bytes: int = IN_MEMORY,
 ) -> tuple[pa.Table, Any]:
     oprf = run_as if run_as in BACK_ENDS else BACK_ENDS[0]
     spec = encode(make_spec(kind, left, right, rows, oprf=oprf))
-    stream, transcript = _core.run_locally(spec, tables(kind, left, right), run_as)  # type: ignore[arg-type]
+    both = tables(kind, left, right)
+    stream, transcript = _core.run_locally(spec, both, run_as, memory_bytes)  # type: ignore[arg-type]
     count = stream.rows
     table = pa.table(stream)
     assert table.num_rows == count
@@ -270,6 +282,18 @@ def test_random_tables_agree_with_the_oracle(
     assert rows_of(table) == oracle(kind, left, right)
 
 
+@pytest.mark.parametrize("run_as", ["ideal", *BACK_ENDS])
+@given(case=sides(), kind=st.sampled_from(KINDS))
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_tables_on_disk_give_the_same_rows_and_the_same_bytes(
+    run_as: str, case: tuple[Side, Side, tuple[int, int]], kind: str
+) -> None:
+    left, right, bounds = case
+    table, transcript = run(run_as, kind, left, right, bounds, memory_bytes=ON_DISK)
+    assert rows_of(table) == oracle(kind, left, right)
+    assert run(run_as, kind, left, right, bounds)[1] == transcript
+
+
 # --- what the players see -----------------------------------------------------------------------------
 
 
@@ -335,7 +359,7 @@ class Player:
     """One side's arguments, and in the end its report or its error."""
 
     side: int
-    table: pa.Table
+    table: Any
     path: Path
     key: tuple[bytes, bytes]
     peer: bytes
@@ -402,7 +426,12 @@ def pair(tmp_path: Path) -> Pair:
 
 
 def open_pair(spec: dict[str, Any], pair: Pair, seed: bytes = SEED) -> pa.Table:
-    return pa.table(_core.open_sealed(encode(spec), pair.streams, seed, lambda *_: None))
+    """What the analyst gets: the same in memory and, where there is none to speak of, through files."""
+    opened = pa.table(_core.open_sealed(encode(spec), pair.streams, seed, lambda *_: None))
+    stream = _core.open_sealed(encode(spec), pair.streams, seed, lambda *_: None, memory_bytes=0)
+    assert stream.rows == opened.num_rows
+    assert rows_of(pa.table(stream)) == rows_of(opened)
+    return opened
 
 
 @pytest.mark.parametrize("oprf", BACK_ENDS)
@@ -596,6 +625,112 @@ def test_a_full_disk_is_a_resource_error_and_leaves_no_file(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+# --- larger than memory ---------------------------------------------------------------------------------
+
+
+def spilled(
+    spec: dict[str, Any], side: int, table: Any, directory: Path, progress: Any = lambda *_: None
+) -> _core.SpilledTable:
+    return _core.spill_table(encode(spec), side, table, str(directory), progress)
+
+
+def test_a_table_on_disk_is_good_for_another_peer_when_the_first_was_none(pair: Pair) -> None:
+    spec = make_spec("outer", LEFT, RIGHT, (24, 32), oprf="vole")
+    pair.left.table = spilled(spec, 0, LEFT.arrow(), pair.left.path.parent)
+    right, pair.left.peer = pair.left.peer, _core.job_key()[1]
+    pair.run(spec)
+    assert pair.left.outcome.code == "protocol.wrong-peer-key"
+    pair.left.peer = right
+    pair.run(spec)
+    assert rows_of(open_pair(spec, pair)) == oracle("outer", LEFT, RIGHT)
+    assert [each["step"] for each in pair.left.outcome["own_steps"]] == [
+        each["step"] for each in pair.right.outcome["own_steps"]
+    ]
+    assert sorted(pair.left.path.parent.iterdir()) == [pair.left.path, pair.right.path]
+    pair.run(spec | {"node": 9})
+    assert pair.left.outcome.code == "usage.table", "read for another step"
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "error", "code"), list(bad_tables()), ids=lambda each: str(each)[:8]
+)
+def test_a_table_that_breaks_its_declaration_is_not_spilled(
+    tmp_path: Path, name: str, table: pa.Table, error: type[XorError], code: str
+) -> None:
+    with pytest.raises(error) as raised:
+        spilled(make_spec("inner", LEFT, RIGHT), 0, table, tmp_path)
+    assert raised.value.code == code, name
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_and_a_cancel_leave_no_file(tmp_path: Path) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    spec = make_spec("inner", LEFT, RIGHT)
+    with pytest.raises(KeyboardInterrupt):
+        spilled(spec, 0, LEFT.arrow(), tmp_path, stop)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(ResourceError) as raised:
+            spilled(spec, 0, LEFT.arrow(), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.code == "resource.disk"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_large_bounds_go_to_disk_by_themselves(pair: Pair) -> None:
+    """More memory than a step takes, by bounds alone: in shards, and a release as well."""
+    spec = make_spec("inner", LEFT, RIGHT, (2**21, 32), oprf="vole")
+    pair.left.timeout_s = pair.right.timeout_s = 120.0
+    told: set[tuple[str, int]] = set()
+    pair.left.progress = lambda step, _, total: told.add((step, total))
+    pair.run(spec)
+    assert ("keys", 2**21) in told, "what is held tells no progress while it is read"
+    assert pair.left.outcome["rounds"] == rounds("vole", (2**21, 32))
+    assert pair.left.outcome["sent_bytes"] == sent_bytes("vole", (2**21, 32), 0)
+    assert rows_of(open_pair(spec, pair)) == oracle("inner", LEFT, RIGHT)
+
+
+def test_opening_in_parts_leaves_no_file_and_tells_bounds_only(pair: Pair) -> None:
+    spec, told = encode(make_spec("outer", LEFT, RIGHT, (24, 32))), []
+    pair.run(make_spec("outer", LEFT, RIGHT, (24, 32)))
+    before = sorted(pair.left.path.parent.iterdir())
+    progress = lambda step, done, total: told.append((step, done, total))  # noqa: E731
+    opened = _core.open_sealed(spec, pair.streams, SEED, progress, memory_bytes=0)
+    assert sorted(pair.left.path.parent.iterdir()) == before
+    assert {(done, total) for step, done, total in told if step == "match"} == {(24, 24), (32, 32)}
+    assert pa.table(opened).num_rows == opened.rows
+
+    def stop(step: str, *_: int) -> None:
+        if step == "match":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _core.open_sealed(spec, pair.streams, SEED, stop, memory_bytes=0)
+    assert sorted(pair.left.path.parent.iterdir()) == before
+
+
+def test_a_disk_that_is_full_while_a_result_is_opened_is_a_resource_error(pair: Pair) -> None:
+    spec = make_spec("inner", LEFT, RIGHT)
+    pair.run(spec)
+    before = sorted(pair.left.path.parent.iterdir())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(ResourceError) as raised:
+            _core.open_sealed(encode(spec), pair.streams, SEED, lambda *_: None, memory_bytes=0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.code == "resource.disk"
+    assert sorted(pair.left.path.parent.iterdir()) == before
+    with pytest.raises(ResourceError) as raised:
+        _core.open_sealed(encode(spec), pair.streams, SEED, lambda *_: None, 0, "/proc/none")
+    assert raised.value.code == "resource.disk"
+
+
 # --- releases -------------------------------------------------------------------------------------------
 
 
@@ -616,6 +751,9 @@ def test_a_release_seals_all_rows_and_its_bound(tmp_path: Path, rows: int) -> No
     stream = (report["header"], report["sha256"], str(path))
     opened = pa.table(_core.open_release(spec, stream, SEED, lambda *_: None))
     assert rows_of(opened) == rows_of(table)
+    on_disk = _core.open_release(spec, stream, SEED, lambda *_: None, memory_bytes=0)
+    assert on_disk.rows == 20
+    assert pa.table(on_disk).equals(opened)
     assert opened.to_pylist() != table.to_pylist() or opened.num_rows < 20, "in random order"
     with pytest.raises(ProtocolAbort):
         _core.open_release(encode(release_spec(rows + 1)), stream, SEED, lambda *_: None)

@@ -6,8 +6,8 @@ pub const KAPPA: u32 = 128;
 /// Statistical security parameter, in bits: a correct run goes wrong with probability 2^-SIGMA.
 pub const SIGMA: u32 = 40;
 
-/// The padded bound of one side; more needs the streaming back end.
-pub const MAX_ROWS: usize = 1 << 24;
+/// The padded bound of one side.
+pub const MAX_ROWS: usize = 1 << 27;
 
 /// Columns that may stand in one row, and parts that may stand in one key.
 pub const MAX_COLUMNS: usize = 1 << 10;
@@ -19,7 +19,7 @@ pub const MAX_TEXT_BYTES: usize = 1 << 20;
 /// The largest encoded row.
 pub const MAX_ROW_BYTES: usize = 1 << 22;
 
-/// The bytes of one sealed list: it is held in memory while it is sorted.
+/// The bytes of one sealed list: a large one takes so many on disk while it is sorted.
 pub const MAX_LIST_BYTES: usize = 1 << 36;
 
 /// Members to whom one result is sealed.

@@ -1,6 +1,7 @@
-//! Seconds of a sealed join around its OPRF: `cargo bench -p xor-psi --bench sealed [-- rows [runs]]`.
+//! Seconds of a sealed join around its OPRF: `cargo bench -p xor-psi --bench sealed [-- rows [runs [MiB]]]`.
 //!
-//! Both players run side by side, then the analyst, as on one machine. The ideal OPRF is not counted.
+//! Both players run side by side, then the analyst, as on one machine, with that much memory for the streams. The
+//! ideal OPRF is not counted.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
@@ -15,7 +16,7 @@ use arrow_array::{ArrayRef, Int64Array, StringArray};
 use xor_channel::memory;
 use xor_psi::oprf::{Oprf, Progress, Side, ideal::IdealOprf};
 use xor_psi::sealed::spec::JoinSpec;
-use xor_psi::sealed::{Prepared, SealedJoin, Stream, Table, hex, outer, receive_join};
+use xor_psi::sealed::{Prepared, Room, SealedJoin, Stream, Table, hex, outer, receive_join_within};
 
 const SEED: [u8; 32] = [7; 32];
 
@@ -45,11 +46,12 @@ fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|word| word.parse().ok());
     let rows: usize = numbers.next().unwrap_or(1_000_000);
     let runs = numbers.next().unwrap_or(7);
+    let memory_mib = numbers.next().map_or(u64::MAX >> 20, |mib| mib as u64);
     let spec = JoinSpec::parse(spec_json(rows).as_bytes()).expect("a specification");
     let tables = [table(rows, 0), table(rows, rows / 2)];
     let mut times = Times::default();
     for _ in 0..runs {
-        run(&spec, &tables, &mut times);
+        run(&spec, &tables, memory_mib << 20, &mut times);
     }
     println!("{rows} rows a side           fastest   median");
     let mut sum = [0.0, 0.0];
@@ -65,7 +67,7 @@ fn main() {
     println!("{:34} {:8.4} {:8.4}", "sum", sum[0], sum[1]);
 }
 
-fn run(spec: &JoinSpec, tables: &[Table; 2], times: &mut Times) {
+fn run(spec: &JoinSpec, tables: &[Table; 2], memory_bytes: u64, times: &mut Times) {
     let prepared = times.timed("players: keys", || {
         both(|side| Prepared::new(spec, side, &tables[side.index()]).expect("a table"))
     });
@@ -99,7 +101,13 @@ fn run(spec: &JoinSpec, tables: &[Table; 2], times: &mut Times) {
     }
     drop(exchanged);
     drop(prepared);
-    times.timed("analyst", || analyst(spec, &sent, &paths, rows_expected(tables)));
+    let room = Room {
+        memory_bytes,
+        directory: std::env::temp_dir(),
+    };
+    times.timed("analyst", || {
+        analyst(spec, (&sent, &paths), &room, rows_expected(tables))
+    });
     let [verify, open, matched, decode] = STEPS.with_borrow(Clone::clone);
     for (name, seconds) in [
         ("verify", verify),
@@ -118,7 +126,12 @@ thread_local! {
     static STEPS: std::cell::RefCell<[f64; 4]> = const { std::cell::RefCell::new([0.0; 4]) };
 }
 
-fn analyst(spec: &JoinSpec, sent: &[SealedJoin; 2], paths: &[std::path::PathBuf; 2], expected: usize) {
+fn analyst(
+    spec: &JoinSpec,
+    (sent, paths): (&[SealedJoin; 2], &[std::path::PathBuf; 2]),
+    room: &Room,
+    expected: usize,
+) {
     let mut files = paths.each_ref().map(|path| File::open(path).expect("a stream"));
     let [left_file, right_file] = &mut files;
     let stream = |sent: &'_ SealedJoin| (sent.stream.header.clone(), sent.stream.sha256);
@@ -137,12 +150,18 @@ fn analyst(spec: &JoinSpec, sent: &[SealedJoin; 2], paths: &[std::path::PathBuf;
     ];
     let mut last = Instant::now();
     let mut laps = Vec::new();
-    let mut lap = |_: Progress| {
-        laps.push(last.elapsed().as_secs_f64());
+    let mut step = "";
+    let mut lap = |event: Progress| {
+        // Of a step that reports more than once, all of it.
+        match laps.last_mut().filter(|_| event.step == step) {
+            Some(lap) => *lap += last.elapsed().as_secs_f64(),
+            None => laps.push(last.elapsed().as_secs_f64()),
+        }
+        step = event.step;
         last = Instant::now();
         ControlFlow::Continue(())
     };
-    let joined = receive_join(spec, streams, &SEED, &mut lap).expect("a join");
+    let joined = receive_join_within(spec, streams, &SEED, room, &mut lap).expect("a join");
     let rows: usize = joined.map(|batch| batch.expect("a batch").num_rows()).sum();
     assert_eq!(rows, expected);
     laps.push(last.elapsed().as_secs_f64());

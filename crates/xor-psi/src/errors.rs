@@ -18,6 +18,9 @@ pub enum PsiError {
     TooManyRows { bound: usize },
     #[error("a list of this step would take more memory than there is")]
     OutOfMemory,
+    /// Found before the peer is contacted.
+    #[error("so many rows of the table have the same key that they do not fit into memory")]
+    TooManyEqualKeys,
     #[error(transparent)]
     Table(#[from] BaseError),
     #[error(transparent)]
@@ -26,7 +29,7 @@ pub enum PsiError {
     Oprf(#[from] OprfError),
     #[error("the result could not be written")]
     Write(#[source] io::Error),
-    #[error("a sealed stream could not be read")]
+    #[error("a file of this step could not be read")]
     Read(#[source] io::Error),
     #[error("the step was cancelled")]
     Cancelled,
@@ -89,7 +92,7 @@ impl PsiError {
         match self {
             Self::Spec(_) => "protocol.bad-parameters",
             Self::TooManyRows { .. } => "resource.above-bound",
-            Self::OutOfMemory => "resource.memory",
+            Self::OutOfMemory | Self::TooManyEqualKeys => "resource.memory",
             Self::Table(error) => table_code(error),
             Self::Channel(error) => error.code(),
             Self::Oprf(error) => error.code(),

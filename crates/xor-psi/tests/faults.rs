@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use common::*;
 use proptest::prelude::*;
+use xor_base::derive::{Derive, Purpose};
 use xor_psi::PsiError;
 use xor_psi::oprf::Side;
 use xor_psi::sealed::header::Header;
@@ -39,13 +40,6 @@ fn code<T>(result: Result<T, PsiError>) -> &'static str {
     result.err().expect("must be refused").code()
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes)
-        .as_ref()
-        .try_into()
-        .unwrap()
-}
-
 fn plain(spec: &JoinSpec, sent: &Sent, side: Side) -> Vec<u8> {
     let header = Header::parse(&sent.join.stream.header).unwrap();
     let key = outer::open_key(&header, &spec.binding.recipients, &SEED).unwrap();
@@ -60,9 +54,26 @@ fn plains(spec: &JoinSpec, sent: &[Sent; 2]) -> [Vec<u8>; 2] {
     ]
 }
 
+/// In memory, and in parts on disk: both must say the same.
 fn reopen(spec: &JoinSpec, sent: &[Sent; 2], plains: &[Vec<u8>; 2]) -> Result<usize, PsiError> {
-    let joined = open(spec, sent[0].join.stream.attempt, [&plains[0], &plains[1]])?;
-    Ok(rows_of(joined).len())
+    let joined = open(spec, sent[0].join.stream.attempt, [&plains[0], &plains[1]]);
+    let is_whole = |side: Side| plains[side.index()].len() as u64 == spec.shapes(side).plain_bytes();
+    if is_whole(Side::Left) && is_whole(Side::Right) {
+        let forged = [
+            resealed(spec, Side::Left, &sent[0], &plains[0]),
+            resealed(spec, Side::Right, &sent[1], &plains[1]),
+        ];
+        let streamed = receive_within(spec, &forged, &no_room());
+        match (&joined, streamed) {
+            (Ok(joined), Ok(streamed)) => {
+                assert_eq!(joined.rows(), streamed.rows());
+                assert_eq!(rows_of(streamed).len() as u64, joined.rows());
+            }
+            (Err(error), Err(streamed)) => assert_eq!(error.code(), streamed.code()),
+            (joined, streamed) => panic!("{joined:?} {streamed:?}"),
+        }
+    }
+    Ok(rows_of(joined?).len())
 }
 
 fn with_header(sent: &Sent, edit: impl Fn(&mut serde_json::Value)) -> Sent {
@@ -287,6 +298,71 @@ fn repeated_or_unsorted_openers_and_labels_are_refused() {
     assert_eq!(code(reopen(&spec, &sent, &short)), "protocol.bad-length");
     let short = [Vec::new(), honest[1].clone()];
     assert_eq!(code(reopen(&spec, &sent, &short)), "protocol.bad-length");
+}
+
+/// A closed list that holds one string, and fillers.
+fn forged_list(spec: &JoinSpec, side: Side, attempt: &[u8; 16], key: &[u8; 16], string: &[u8]) -> Vec<u8> {
+    let (shapes, derive) = (spec.shapes(side), Derive::new(Purpose::Cell));
+    let list = shapes.cells.unwrap();
+    let pieces = string.chunks(shapes.cell.body).zip(0_u64..);
+    let mut cells: Vec<Vec<u8>> = pieces
+        .map(|(piece, number)| {
+            let mut cell = vec![0; list.width];
+            derive.fill(&[key, attempt, &[side.byte()], &number.to_le_bytes()], &mut cell);
+            let open = cell[shapes.cell.label..].iter_mut();
+            open.zip(piece).for_each(|(cell, piece)| *cell ^= piece);
+            cell
+        })
+        .collect();
+    let fillers = (cells.len()..list.count).map(|number| vec![number as u8; list.width]);
+    cells.extend(fillers);
+    cells.sort();
+    cells.concat()
+}
+
+#[test]
+fn strings_that_break_are_refused_alike_in_memory_and_on_disk() {
+    let (spec, sent) = full("inner");
+    let attempt = sent[0].join.stream.attempt;
+    let openers: Vec<[u8; 16]> = (1..5).map(|number| [number; 16]).collect();
+    let s_o = [9; 16];
+    let k_o = Derive::new(Purpose::Opener).array(&[&s_o, &openers[0]]);
+    let body = spec.shapes(Side::Right).cell.body;
+    let left = [
+        openers.concat(),
+        forged_list(&spec, Side::Left, &attempt, &k_o, &[1, 1]),
+    ];
+    let left = left.concat();
+    let open_with = |length: &[u8], s_o: [u8; 16], rows: usize, filler: &[u8]| {
+        let mut string = [length, &s_o, &vec![1; rows], filler].concat();
+        string.resize(string.len().next_multiple_of(body), 0);
+        let right = forged_list(&spec, Side::Right, &attempt, &openers[0], &string);
+        reopen(&spec, &sent, &[left.clone(), right])
+    };
+    assert_eq!(open_with(&[20], s_o, 4, &[]).unwrap(), 4);
+    let above_the_bound = open_with(&[21], s_o, 5, &[]);
+    assert_eq!(code(above_the_bound), "protocol.bad-length");
+    let not_zeros = open_with(&[18], s_o, 2, &[0, 1]);
+    assert_eq!(code(not_zeros), "protocol.bad-length");
+    let not_shortest = open_with(&[0x92, 0], s_o, 2, &[]);
+    assert_eq!(code(not_shortest), "protocol.bad-length");
+    let beyond_the_list = open_with(&[0x88, 0x27], s_o, 4, &[]);
+    assert_eq!(code(beyond_the_list), "protocol.bad-length");
+    let cells_missing = open_with(&[0xbc, 5], s_o, 4, &[]);
+    assert_eq!(code(cells_missing), "protocol.missing-cell");
+    let no_row = open_with(&[18], s_o, 1, &[0x80]);
+    assert_eq!(code(no_row), "protocol.bad-row");
+    let another_secret = open_with(&[18], [8; 16], 2, &[]);
+    assert_eq!(code(another_secret), "protocol.missing-cell");
+    // Two cells, of which the second has rows above the bound.
+    let rows = body + 2 - 18;
+    let long = open_with(
+        &[(rows + 16) as u8 & 0x7f | 0x80, ((rows + 16) >> 7) as u8],
+        s_o,
+        rows,
+        &[],
+    );
+    assert_eq!(code(long), "protocol.bad-length");
 }
 
 #[test]

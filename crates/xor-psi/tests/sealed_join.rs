@@ -10,6 +10,7 @@ mod common;
 
 use common::*;
 use proptest::prelude::*;
+use xor_psi::sealed::Room;
 
 fn row() -> impl Strategy<Value = Row> {
     let number = prop_oneof![1 => Just(None), 6 => (0..3_i64).prop_map(Some)];
@@ -35,7 +36,11 @@ proptest! {
             let expected = oracle(kind, &left, &right);
             prop_assert_eq!(&ideal_rows(&spec, &tables), &expected, "twin, {}", kind);
             let sent = run(&spec, &tables);
-            prop_assert_eq!(rows_of(receive(&spec, &sent).unwrap()), expected, "{}", kind);
+            for room in [Room::unlimited(), no_room()] {
+                let joined = receive_within(&spec, &sent, &room).unwrap();
+                prop_assert_eq!(joined.rows(), expected.len() as u64);
+                prop_assert_eq!(rows_of(joined), expected.clone(), "{} {:?}", kind, room);
+            }
         }
     }
 
@@ -92,11 +97,40 @@ fn a_thousand_equal_keys_are_one_group_of_any_kind() {
         let spec = spec(kind, [1000, 3]);
         let tables = tables(kind, &many, &few);
         let sent = run(&spec, &tables);
-        assert_eq!(
-            rows_of(receive(&spec, &sent).unwrap()),
-            oracle(kind, &many, &few),
-            "{kind}"
-        );
+        for room in [Room::unlimited(), no_room()] {
+            assert_eq!(
+                rows_of(receive_within(&spec, &sent, &room).unwrap()),
+                oracle(kind, &many, &few),
+                "{kind} {room:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn keys_whose_rows_fill_chunks_are_one_group_wherever_they_are_kept() {
+    let rows = |count: i64, length: usize| -> Vec<Row> {
+        let text = |n: i64| format!("{n:0length$}");
+        // Two large keys, and others around them.
+        let key = |n: i64| if n % 50 == 0 { n } else { n % 2 };
+        (0..count)
+            .map(|n| (Some(key(n)), Some("k".into()), Some(text(n))))
+            .collect()
+    };
+    for (left, right) in [(rows(4, 20), rows(9000, 290)), (rows(9000, 20), rows(4, 290))] {
+        for kind in KINDS {
+            let spec = spec(kind, [left.len() + 3, right.len() + 5]);
+            let sent = run(&spec, &tables(kind, &left, &right));
+            let few_parts = Room {
+                memory_bytes: 1 << 20,
+                ..no_room()
+            };
+            let expected = rows_of(receive(&spec, &sent).unwrap());
+            for room in [no_room(), few_parts] {
+                let found = rows_of(receive_within(&spec, &sent, &room).unwrap());
+                assert!(found == expected, "{kind} {room:?}");
+            }
+        }
     }
 }
 
@@ -107,11 +141,13 @@ fn empty_tables_join_to_what_is_preserved() {
         for (left, right) in [(vec![], vec![]), (some.clone(), vec![]), (vec![], some.clone())] {
             let spec = spec(kind, [left.len(), right.len()]);
             let sent = run(&spec, &tables(kind, &left, &right));
-            assert_eq!(
-                rows_of(receive(&spec, &sent).unwrap()),
-                oracle(kind, &left, &right),
-                "{kind}"
-            );
+            for room in [Room::unlimited(), no_room()] {
+                assert_eq!(
+                    rows_of(receive_within(&spec, &sent, &room).unwrap()),
+                    oracle(kind, &left, &right),
+                    "{kind} {room:?}"
+                );
+            }
         }
     }
 }

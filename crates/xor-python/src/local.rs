@@ -13,6 +13,7 @@ use xor_psi::PsiError;
 use xor_psi::oprf::ideal::IdealOprf;
 use xor_psi::oprf::{Oprf, Side};
 use xor_psi::sealed::spec::{Backend, JoinSpec, Recipient};
+use xor_psi::sealed::spilled::{MEMORY_BYTES, SpilledTable, is_large};
 use xor_psi::sealed::{Joined, Prepared, SealedJoin, Stream, Table, ideal, outer, receive_join};
 
 use crate::errors::{raise, to_python};
@@ -21,17 +22,19 @@ use crate::table::{self, ArrowStream};
 
 /// Runs both players in threads and opens the result at once, for a recipient that exists only here.
 #[pyfunction]
+#[pyo3(signature = (spec, tables, oprf, memory_bytes = MEMORY_BYTES))]
 pub(crate) fn run_locally<'py>(
     py: Python<'py>,
     spec: &[u8],
     tables: (PyRecordBatchReader, PyRecordBatchReader),
     oprf: &str,
+    memory_bytes: usize,
 ) -> PyResult<(ArrowStream, Bound<'py, PyDict>)> {
     let mut spec = JoinSpec::parse(spec).map_err(|error| to_python(py, &error))?;
     let twin = Twin::parse(py, oprf, &mut spec)?;
     let left = table::read(tables.0)?.map_err(|error| to_python(py, &error))?;
     let right = table::read(tables.1)?.map_err(|error| to_python(py, &error))?;
-    let run = py.detach(|| run(&mut spec, &left, &right, twin));
+    let run = py.detach(|| run(&mut spec, [&left, &right], twin, memory_bytes));
     let (joined, sent) = run.map_err(|error| to_python(py, &error))?;
     let transcript = PyDict::new(py);
     transcript.set_item("frames", sent.iter().map(|sent| &sent.frames).collect::<Vec<_>>())?;
@@ -86,9 +89,9 @@ struct Sent {
 
 fn run(
     spec: &mut JoinSpec,
-    left: &RecordBatch,
-    right: &RecordBatch,
+    [left, right]: [&RecordBatch; 2],
     twin: Twin,
+    memory: usize,
 ) -> Result<(Joined, Vec<Sent>), PsiError> {
     let left = table::split(left, spec.key_types(Side::Left).len())?;
     let right = table::split(right, spec.key_types(Side::Right).len())?;
@@ -109,8 +112,8 @@ fn run(
     let (left_end, right_end) = memory::pair();
     let spec = &*spec;
     let (left, right) = thread::scope(|scope| {
-        let other = scope.spawn(|| player(spec, Side::Left, &left, left_oprf, left_end));
-        let right = player(spec, Side::Right, &right, right_oprf, right_end);
+        let other = scope.spawn(|| player(spec, Side::Left, (&left, memory), left_oprf, left_end));
+        let right = player(spec, Side::Right, (&right, memory), right_oprf, right_end);
         (other.join(), right)
     });
     // A panic of the other thread shows as a closed channel here, if not as an error of its own.
@@ -133,7 +136,7 @@ fn first_cause(left: Result<Sent, PsiError>, right: Result<Sent, PsiError>) -> R
 fn player(
     spec: &JoinSpec,
     side: Side,
-    table: &Table,
+    (table, memory): (&Table, usize),
     mut oprf: Box<dyn Oprf + Send>,
     channel: impl Channel,
 ) -> Result<Sent, PsiError> {
@@ -141,9 +144,17 @@ fn player(
         channel,
         frames: Vec::new(),
     };
-    let prepared = Prepared::new(spec, side, table)?;
     let mut bytes = Vec::new();
     let mut progress = |_| ControlFlow::Continue(());
+    let spilled;
+    let prepared = if is_large(spec, side, memory) {
+        let batches = std::iter::once(Ok(table.clone()));
+        let directory = std::env::temp_dir();
+        spilled = SpilledTable::new(spec, side, batches, &directory, memory, &mut progress)?;
+        Prepared::spilled(&spilled)
+    } else {
+        Prepared::new(spec, side, table)?
+    };
     let exchanged = prepared.exchange(oprf.as_mut(), &mut channel, &mut progress)?;
     let join = exchanged.seal(&mut bytes, &mut progress)?;
     let meter = channel.meter();

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, remove_file, rename};
 use std::net::TcpStream;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
@@ -15,9 +16,10 @@ use xor_channel::{Channel, ChannelError, Meter};
 use xor_psi::PsiError;
 use xor_psi::oprf::dh::DhOprf;
 use xor_psi::oprf::vole::VoleOprf;
-use xor_psi::oprf::{Oprf, Side};
+use xor_psi::oprf::{OnProgress, Oprf, Side};
 use xor_psi::sealed::outer::SealedStream;
 use xor_psi::sealed::spec::{Backend, JoinSpec, ReleaseSpec};
+use xor_psi::sealed::spilled::{MEMORY_BYTES, is_large, is_large_release};
 use xor_psi::sealed::{self, Prepared, Step, hex};
 
 use crate::errors::{raise, to_python};
@@ -34,7 +36,7 @@ pub(crate) fn sealed_join<'py>(
     py: Python<'py>,
     spec: &[u8],
     side: u8,
-    table: PyRecordBatchReader,
+    table: &Bound<'py, PyAny>,
     socket_fd: RawFd,
     is_listener: bool,
     tls_private_key: &[u8],
@@ -47,7 +49,7 @@ pub(crate) fn sealed_join<'py>(
     memory::keep_freed();
     let spec = JoinSpec::parse(spec).map_err(|error| to_python(py, &error))?;
     let side = parse_side(py, side)?;
-    let table = table::read(table)?.map_err(|error| to_python(py, &error))?;
+    let brought = Brought::of(table, &spec, side)?;
     let keys = Keys {
         own_seed: key_bytes(py, tls_private_key)?,
         expected_peer: key_bytes(py, peer_public_key)?,
@@ -57,9 +59,9 @@ pub(crate) fn sealed_join<'py>(
         .map_err(|_| raise(py, "usage.timeout", "the stall timeout is not a time", None))?;
     let socket = duplicate(py, socket_fd)?;
     let (join, meter) = with_progress(py, progress, move |progress| {
-        let table = table::split(&table, spec.key_types(side).len())?;
         // Whatever is wrong with the table is found before the peer hears anything.
-        let prepared = Prepared::new(&spec, side, &table)?;
+        let table = brought.read(&spec, side, directory_of(&out_path), progress)?;
+        let prepared = table.prepare(&spec, side)?;
         let mut channel = TlsChannel::handshake(socket, role, &keys, timeout)?;
         let exchanged = prepared.exchange(back_end(spec.backend).as_mut(), &mut channel, progress)?;
         let meter = channel.meter();
@@ -69,6 +71,99 @@ pub(crate) fn sealed_join<'py>(
         Ok((join, meter))
     })?;
     report(py, &join.stream, meter, &join.steps, &join.own_steps)
+}
+
+/// Reads one player's table for a sealed join, to disk.
+#[pyfunction]
+pub(crate) fn spill_table(
+    py: Python<'_>,
+    spec: &[u8],
+    side: u8,
+    table: PyRecordBatchReader,
+    directory: String,
+    progress: Py<PyAny>,
+) -> PyResult<SpilledTable> {
+    let spec = JoinSpec::parse(spec).map_err(|error| to_python(py, &error))?;
+    let side = parse_side(py, side)?;
+    let reader = table.into_reader()?;
+    with_progress(py, progress, move |progress| {
+        let batches = table::tables(reader, spec.key_types(side).len());
+        let directory = Path::new(&directory);
+        sealed::SpilledTable::new(&spec, side, batches, directory, MEMORY_BYTES, progress).map(SpilledTable)
+    })
+}
+
+/// One player's table on disk, under a key of this process.
+#[pyclass(frozen, module = "xor._core")]
+pub(crate) struct SpilledTable(sealed::SpilledTable);
+
+/// What a caller brings to a join.
+enum Brought {
+    Spilled(Py<SpilledTable>),
+    Stream(table::Reader),
+}
+
+/// A table after it was read.
+enum Taken {
+    Held(sealed::Table),
+    Given(Py<SpilledTable>),
+    Spilled(Box<sealed::SpilledTable>),
+}
+
+impl Brought {
+    fn of(table: &Bound<'_, PyAny>, spec: &JoinSpec, side: Side) -> PyResult<Self> {
+        let Ok(spilled) = table.cast::<SpilledTable>() else {
+            return Ok(Self::Stream(
+                table.extract::<PyRecordBatchReader>()?.into_reader()?,
+            ));
+        };
+        let read_for = &spilled.get().0;
+        if read_for.spec() == spec && read_for.side() == side {
+            return Ok(Self::Spilled(spilled.clone().unbind()));
+        }
+        let message = "the table was read for another step";
+        Err(raise(table.py(), "usage.table", message, None))
+    }
+
+    /// Reads a table; one that may be large goes to disk.
+    fn read(
+        self,
+        spec: &JoinSpec,
+        side: Side,
+        directory: &Path,
+        progress: OnProgress<'_>,
+    ) -> Result<Taken, PsiError> {
+        let reader = match self {
+            Self::Spilled(table) => return Ok(Taken::Given(table)),
+            Self::Stream(reader) => reader,
+        };
+        let key_parts = spec.key_types(side).len();
+        if !is_large(spec, side, MEMORY_BYTES) {
+            let table = table::split(&table::read_all(reader)?, key_parts)?;
+            return Ok(Taken::Held(table));
+        }
+        let batches = table::tables(reader, key_parts);
+        let table = sealed::SpilledTable::new(spec, side, batches, directory, MEMORY_BYTES, progress)?;
+        Ok(Taken::Spilled(Box::new(table)))
+    }
+}
+
+impl Taken {
+    fn prepare<'a>(&'a self, spec: &'a JoinSpec, side: Side) -> Result<Prepared<'a>, PsiError> {
+        match self {
+            Self::Held(table) => Prepared::new(spec, side, table),
+            Self::Given(table) => Ok(Prepared::spilled(&table.get().0)),
+            Self::Spilled(table) => Ok(Prepared::spilled(table)),
+        }
+    }
+}
+
+/// Where a step's own files may lie.
+fn directory_of(out_path: &str) -> &Path {
+    match Path::new(out_path).parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// Seals a plaintext table to the recipients, without a peer.
@@ -81,9 +176,18 @@ pub(crate) fn release_table<'py>(
     progress: Py<PyAny>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let spec = ReleaseSpec::parse(spec).map_err(|error| to_python(py, &error))?;
-    let table = table::read(table)?.map_err(|error| to_python(py, &error))?;
+    let reader = table.into_reader()?;
     let started = Instant::now();
     let stream = with_progress(py, progress, move |progress| {
+        if is_large_release(&spec, MEMORY_BYTES) {
+            let batches = table::slices(reader)
+                .map(|batch| batch.map(|batch| (batch.columns().to_vec(), batch.num_rows())));
+            let on_disk = (directory_of(&out_path), MEMORY_BYTES);
+            return write_out(&out_path, |file| {
+                sealed::release_batches(&spec, batches, on_disk, file, progress)
+            });
+        }
+        let table = table::read_all(reader)?;
         write_out(&out_path, |file| {
             sealed::release_table(&spec, table.columns(), table.num_rows(), file, progress)
         })

@@ -13,15 +13,19 @@ use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 use xor_psi::sealed::{Joined, Table};
 use xor_psi::{BaseError, PsiError};
 
+/// Rows of one batch that are looked at together: a caller's batches may be of any size.
+const SLICE_ROWS: usize = 1 << 16;
+
+pub(crate) type Reader = Box<dyn RecordBatchReader + Send>;
+
 /// Reads a whole table from any exporter of an Arrow stream.
 pub(crate) fn read(table: PyRecordBatchReader) -> PyResult<Result<RecordBatch, PsiError>> {
-    Ok(read_batches(table.into_reader()?))
+    Ok(read_all(table.into_reader()?))
 }
 
-fn read_batches(reader: Box<dyn RecordBatchReader + Send>) -> Result<RecordBatch, PsiError> {
+/// Reads a whole table.
+pub(crate) fn read_all(reader: Reader) -> Result<RecordBatch, PsiError> {
     let schema = reader.schema();
-    // Arrow's own messages, and those of whoever produces the stream, may quote a cell.
-    let broken = |_: ArrowError| PsiError::Table(BaseError::Column("its stream cannot be read"));
     let mut batches = reader.collect::<Result<Vec<_>, _>>().map_err(broken)?;
     match (batches.pop(), batches.is_empty()) {
         (Some(only), true) => Ok(only),
@@ -31,6 +35,30 @@ fn read_batches(reader: Box<dyn RecordBatchReader + Send>) -> Result<RecordBatch
         }
         (None, _) => Ok(RecordBatch::new_empty(schema)),
     }
+}
+
+// Arrow's own messages, and those of whoever produces the stream, may quote a cell.
+fn broken(_: ArrowError) -> PsiError {
+    PsiError::Table(BaseError::Column("its stream cannot be read"))
+}
+
+/// A table as it is read, a few rows at a time. One without rows gives its columns once, to be checked.
+pub(crate) fn slices(reader: Reader) -> impl Iterator<Item = Result<RecordBatch, PsiError>> {
+    let empty = RecordBatch::new_empty(reader.schema());
+    let slices = reader.flat_map(|batch| {
+        let batch = batch.map_err(broken);
+        let rows = batch.as_ref().map_or(1, RecordBatch::num_rows);
+        (0..rows).step_by(SLICE_ROWS).map(move |first| match &batch {
+            Ok(batch) => Ok(batch.slice(first, SLICE_ROWS.min(rows - first))),
+            Err(_) => Err(PsiError::Table(BaseError::Column("its stream cannot be read"))),
+        })
+    });
+    std::iter::once(Ok(empty)).chain(slices)
+}
+
+/// As [`slices`], each as [`split`] gives it.
+pub(crate) fn tables(reader: Reader, key_parts: usize) -> impl Iterator<Item = Result<Table, PsiError>> {
+    slices(reader).map(move |batch| split(&batch?, key_parts))
 }
 
 /// The first `key_parts` columns are the key, the others the payload.

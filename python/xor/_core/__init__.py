@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from xor._core._rust import (
     PROFILE,
     ArrowStream,
+    SpilledTable,
     job_key,
     open_release,
     open_sealed,
@@ -18,6 +19,7 @@ from xor._core._rust import (
     run_locally,
     seal_public_key,
     sealed_join,
+    spill_table,
 )
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PROFILE",
     "ArrowStream",
+    "SpilledTable",
     "job_key",
     "open_release",
     "open_sealed",
@@ -37,4 +40,5 @@ __all__ = [
     "run_locally",
     "seal_public_key",
     "sealed_join",
+    "spill_table",
 ]

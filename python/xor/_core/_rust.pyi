@@ -10,6 +10,7 @@ from typing import Final, Literal, Protocol, TypeAlias, TypedDict, final, type_c
 __all__ = [
     "PROFILE",
     "ArrowStream",
+    "SpilledTable",
     "job_key",
     "open_release",
     "open_sealed",
@@ -18,6 +19,7 @@ __all__ = [
     "run_locally",
     "seal_public_key",
     "sealed_join",
+    "spill_table",
 ]
 
 PROFILE: Final[Literal["dev", "release"]]
@@ -79,10 +81,36 @@ class ArrowStream:
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The Arrow PyCapsule interface; UsageError when the stream was read before."""
 
+@final
+class SpilledTable:
+    """One player's table on disk, encrypted under a key of this process; gone with the object."""
+
+def spill_table(
+    spec: bytes, side: int, table: ArrowStreamExportable, directory: str, progress: _Progress
+) -> SpilledTable:
+    """Read one player's table for `sealed_join` without ever holding it: checked, then on disk.
+
+    Args:
+        table: read once, batch by batch.
+        directory: takes files without a name.
+
+    Raises:
+        ResourceError: the table is above its declared bound, the disk is full, or so many rows have the same
+            key that they do not fit into memory.
+        SchemaError: a column is not as declared.
+
+    Security:
+        AES-256-GCM under a fresh key. How much lies on disk shows to the operator of this machine only.
+
+    Cost:
+        About half a GiB of memory whatever the bound; on disk the encoded rows and 64 bytes for each row of
+        the bound.
+    """
+
 def sealed_join(
     spec: bytes,
     side: int,
-    table: ArrowStreamExportable,
+    table: ArrowStreamExportable | SpilledTable,
     socket_fd: int,
     is_listener: bool,
     tls_private_key: bytes,
@@ -96,7 +124,9 @@ def sealed_join(
     Args:
         spec: public parameters as JSON; both machines and the recipients derive the same bytes.
         side: 0 hosts the left input, 1 the right.
-        table: the parts of the key, as many as `spec` names, then this side's payload columns.
+        table: the parts of the key, as many as `spec` names, then this side's payload columns. Where the
+            bounds of `spec` may take more than half a GiB it goes to the directory of `out_path`; see
+            `spill_table` for doing that beforehand.
         socket_fd: a connected TCP socket. It is duplicated: the caller keeps and closes its own.
         is_listener: whether this side accepted the connection; exactly one side did.
         tls_private_key: the 32-byte seed of this job's key, see `job_key`.
@@ -150,7 +180,12 @@ def release_table(
     """
 
 def open_sealed(
-    spec: bytes, streams: list[tuple[bytes, str, str]], seal_private: bytes, progress: _Progress
+    spec: bytes,
+    streams: list[tuple[bytes, str, str]],
+    seal_private: bytes,
+    progress: _Progress,
+    memory_bytes: int | None = None,
+    directory: str | None = None,
 ) -> ArrowStream:
     """Open a sealed join as one of its recipients.
 
@@ -159,6 +194,8 @@ def open_sealed(
         streams: (header, SHA-256 in hex, path), the left side's first, from manifests whose signatures
             were verified.
         seal_private: the 32-byte seed of the recipient's seal key.
+        memory_bytes: streams longer than this together are opened in parts on disk; 256 MiB by default.
+        directory: takes the parts, encrypted and without names; by default where the streams lie.
 
     Returns:
         All left payload columns, then all right ones (semi: left only), named as in `spec`.
@@ -166,13 +203,20 @@ def open_sealed(
     Raises:
         ProtocolAbort: a stream is not the one that was signed, or a player broke the protocol. Tell no
             player: such an error answers a question about one key.
+        ResourceError: no memory, or no room in `directory`.
 
     Security:
-        Both streams are complete and verified before anything is opened.
+        Both streams are complete and verified before anything is opened, and everything in them is checked
+        before this returns.
     """
 
 def open_release(
-    spec: bytes, stream: tuple[bytes, str, str], seal_private: bytes, progress: _Progress
+    spec: bytes,
+    stream: tuple[bytes, str, str],
+    seal_private: bytes,
+    progress: _Progress,
+    memory_bytes: int | None = None,
+    directory: str | None = None,
 ) -> ArrowStream:
     """Open a release as one of its recipients; arguments and errors as in `open_sealed`."""
 
@@ -193,10 +237,12 @@ def run_locally(
     spec: bytes,
     tables: tuple[ArrowStreamExportable, ArrowStreamExportable],
     oprf: Literal["dh", "vole", "ideal", "twin"],
+    memory_bytes: int = ...,
 ) -> tuple[ArrowStream, Transcript]:
     """Run both players in this process and open the result for a recipient that exists only here.
 
-    `ideal` replaces the OPRF, `twin` the whole join, by a trusted party.
+    `ideal` replaces the OPRF, `twin` the whole join, by a trusted party. A player whose step may take more
+    than `memory_bytes` keeps its table on disk.
 
     Security:
         None between the players: for tests and simulations.

@@ -6,9 +6,16 @@ whole step; its contract stands in the core's stub.
 
 from typing import TYPE_CHECKING
 
-from xor._core import job_key, release_table, restrict_filesystem, sealed_join
+from xor._core import (
+    SpilledTable,
+    job_key,
+    release_table,
+    restrict_filesystem,
+    sealed_join,
+    spill_table,
+)
 
 if TYPE_CHECKING:
     from xor._core import SealReport as SealReport  # noqa: PLC0414  re-exported for type checkers
 
-__all__ = ["job_key", "release_table", "restrict_filesystem", "sealed_join"]
+__all__ = ["SpilledTable", "job_key", "release_table", "restrict_filesystem", "sealed_join", "spill_table"]

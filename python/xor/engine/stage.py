@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from xor.engine.duck import DEFAULT_LIMITS, Limits
 from xor.engine.local import Input, Table, run
 from xor.engine.sources import Source
-from xor.engine.streaming import Stream, is_streamable, stream
+from xor.engine.streaming import Stream, stream
 from xor.plan.placed import Part, Sealed, payload_columns
 from xor.plan.relations import Join
 
@@ -25,14 +25,16 @@ def side_columns(part: Part, side: int) -> tuple[str, ...]:
 
 def side_stream(
     part: Part, side: int, inputs: Mapping[str, Source], limits: Limits = DEFAULT_LIMITS
-) -> Stream | None:
-    """The rows of `side_table` as a stream from one file; None where the stage has to hold tables.
+) -> Stream:
+    """The rows of `side_table` as a stream from one file.
+
+    Args:
+        part: one of which the source `is_streamable`.
 
     Raises:
         PlanError: as `local.run`. What is wrong with the data shows while the stream is read.
     """
-    relation = part.source(side)
-    return stream(relation, inputs, side_columns(part, side), limits) if is_streamable(relation) else None
+    return stream(part.source(side), inputs, side_columns(part, side), limits)
 
 
 def side_table(part: Part, side: int, inputs: Mapping[str, Input], limits: Limits = DEFAULT_LIMITS) -> Table:

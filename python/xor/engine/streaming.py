@@ -15,7 +15,7 @@ from xor.engine.duck import DEFAULT_LIMITS, Limits, locked
 from xor.engine.local import as_declared, batches_of, matching, plain_columns
 from xor.engine.sources import Source, pieces
 from xor.errors import XorError
-from xor.plan.relations import Filter, Project, Relation, Scan
+from xor.plan.relations import Relation
 
 _BATCH_ROWS = 100_000
 
@@ -51,6 +51,15 @@ class Stream:
                 raise self.failure from None
             raise
 
+    def drain(self) -> None:
+        """Reads to the end and keeps nothing: whatever is wrong with the rows is found.
+
+        Raises:
+            DataError, ResourceError: as `local.load`.
+        """
+        for _ in self._batches():
+            pass
+
     def _batches(self) -> Iterator[pa.RecordBatch]:
         try:
             for table in self._tables:
@@ -58,16 +67,6 @@ class Stream:
         except XorError as error:
             self.failure = error
             raise
-
-
-def is_streamable(relation: Relation) -> bool:
-    """Whether `stream` computes it: columns and rows of one dataset, each row by itself."""
-    match relation:
-        case Scan():
-            return True
-        case Project(source, _) | Filter(source, _):
-            return is_streamable(source)
-    return False
 
 
 def stream(
@@ -79,7 +78,7 @@ def stream(
     """The rows of `local.run`, in the order of the file, without ever holding more than a few pieces.
 
     Args:
-        relation: one that `is_streamable`.
+        relation: one that `xor.plan.relations.is_streamable`.
 
     Raises:
         PlanError: the relation was built on another declaration of the dataset than the one here.

@@ -15,15 +15,16 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from xor.engine import private
 from xor.engine.local import Table, load_all
 from xor.engine.sources import Source
-from xor.engine.stage import side_table
+from xor.engine.stage import side_stream, side_table
+from xor.engine.streaming import Stream as Rows
 from xor.errors import DataError, InternalError, PeerError, PlanError, ProtocolAbort, XorError
 from xor.machine import sandbox
 from xor.machine.core import peers_of, sides_of
@@ -47,6 +48,7 @@ from xor.machine.orders import (
 from xor.machine.routing import Call, Route
 from xor.model.agreement import Agreement
 from xor.plan.codec import decode_plan, plan_hash
+from xor.plan.estimate import is_streamed
 from xor.plan.placed import Part, PlacedPlan, Sealed
 from xor.plan.spec import release_spec, sealed_spec
 from xor.signing import decode
@@ -60,6 +62,8 @@ NOT_THE_PEER = ("protocol.wrong-peer-key", "protocol.tls")
 """Errors of a connection whose other end has proved nothing: a replayed call, not the peer's mistake."""
 
 Say = Callable[[Word], None]
+Brought = Table | private.SpilledTable | Rows
+"""A table in memory; where it may be large on disk, or still in its file if it is to be released."""
 
 
 class Stages:
@@ -93,7 +97,8 @@ class Worker:
         with self.stages.stage("checking the plan"):
             plan, agreement = self._checked()
         work = self._work(plan)
-        tables = self._read_tables(plan, work)
+        specs = {part.node: self._spec(plan, part, agreement) for part, _ in work}
+        tables = self._read_tables(plan, work, specs)
         seed, public = private.job_key()
         self._say(Ready(job_key=public.hex()))
         with self.stages.stage("meeting the other machines"):
@@ -102,11 +107,11 @@ class Worker:
         for part, side in work:
             table = tables.pop((part.node, side))
             if isinstance(part.placement, Sealed):
-                spec = sealed_spec(plan, self._order.plan_hash, part, agreement)
-                facts = self._join(spec, part, side, table, seed)
+                assert not isinstance(table, Rows)  # another caller may have to read it again
+                facts = self._join(specs[part.node], part, side, table, seed)
             else:
-                spec = release_spec(plan, self._order.plan_hash, part, agreement)
-                facts = self._release(spec, part, table)
+                assert not isinstance(table, private.SpilledTable)  # only joins spill beforehand
+                facts = self._release(specs[part.node], part, table)
             streams.append(self._stream(part, side, facts))
         self._say(Finished(streams=tuple(streams)))
 
@@ -121,9 +126,13 @@ class Worker:
         sides = sides_of(plan, self._order.player)
         return [(part, side) for part in plan.parts for side in (0, 1) if (part.node, side) in sides]
 
+    def _spec(self, plan: PlacedPlan, part: Part, agreement: Agreement) -> bytes:
+        spec = sealed_spec if isinstance(part.placement, Sealed) else release_spec
+        return spec(plan, self._order.plan_hash, part, agreement)
+
     def _read_tables(
-        self, plan: PlacedPlan, work: Sequence[tuple[Part, int]]
-    ) -> dict[tuple[int, int], Table]:
+        self, plan: PlacedPlan, work: Sequence[tuple[Part, int]], specs: Mapping[int, bytes]
+    ) -> dict[tuple[int, int], Brought]:
         """All tables that this player brings, checked: every one, before any peer is met."""
         entries = {entry.name: entry for entry in plan.datasets}
         sources = {
@@ -132,13 +141,29 @@ class Worker:
             )
             for each in self._order.sources
         }
+        held = [(part, side) for part, side in work if not is_streamed(part, side)]
         with self.stages.stage(f"reading {', '.join(sorted(sources))}"):
-            datasets = load_all([part.source(side) for part, side in work], sources)
-        tables = {}
+            datasets = load_all([part.source(side) for part, side in held], sources)
+        tables: dict[tuple[int, int], Brought] = {}
         for part, side in work:
             with self.stages.stage(f"the local part of step {part.node}"):
-                tables[part.node, side] = side_table(part, side, datasets)
+                if (part, side) in held:
+                    tables[part.node, side] = side_table(part, side, datasets)
+                elif isinstance(part.placement, Sealed):
+                    tables[part.node, side] = self._spilled(specs[part.node], part, side, sources)
+                else:
+                    # Read twice: what is wrong with a release stops a job before anybody is met.
+                    side_stream(part, side, sources).drain()
+                    tables[part.node, side] = side_stream(part, side, sources)
         return tables
+
+    def _spilled(
+        self, spec: bytes, part: Part, side: int, sources: Mapping[str, Source]
+    ) -> private.SpilledTable:
+        stream = side_stream(part, side, sources)
+        progress = self._progress(part.node)
+        with stream.explained():
+            return private.spill_table(spec, side, stream, str(self._directory), progress)
 
     def _meet(self, work: Sequence[tuple[Part, int]], wanted: frozenset[str], seed: bytes) -> None:
         """Learns of all peers. Calls each as soon as it is known: it may be waiting, and for nobody else."""
@@ -151,7 +176,9 @@ class Worker:
                     call = Call.signed(route, seed)
                     self._calls[part.node] = dial(peer.address, call, self._order.connect_timeout_s)
 
-    def _join(self, spec: bytes, part: Part, side: int, table: Table, seed: bytes) -> SealReport:
+    def _join(
+        self, spec: bytes, part: Part, side: int, table: Table | private.SpilledTable, seed: bytes
+    ) -> SealReport:
         peer = self._peers[part.players[1 - side]]
 
         def join(connection: socket.socket) -> SealReport:
@@ -191,8 +218,9 @@ class Worker:
                     raise
         raise PeerError("no more calls", code="peer.unreachable")
 
-    def _release(self, spec: bytes, part: Part, table: Table) -> SealReport:
-        with self.stages.stage(f"sealing the result of step {part.node}"):
+    def _release(self, spec: bytes, part: Part, table: Table | Rows) -> SealReport:
+        explained = table.explained() if isinstance(table, Rows) else nullcontext()
+        with self.stages.stage(f"sealing the result of step {part.node}"), explained:
             return private.release_table(spec, table, str(self._path(part, 0)), self._progress(part.node))
 
     def _path(self, part: Part, side: int) -> Path:

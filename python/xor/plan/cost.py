@@ -18,6 +18,12 @@ from xor.plan.relations import Join, JoinKind, padded
 SECRET_BYTES: Final = 16
 CHUNK_BYTES: Final = 2**20
 TAG_BYTES: Final = 16
+HELD_BYTES: Final = 2**29
+"""What a step takes beyond it goes to disk."""
+SPILL_PARTS: Final = 2**9
+"""Parts of a file on disk, at most."""
+GROUP_ROW_BYTES: Final = 120
+"""In memory: keys, their groups and half secrets."""
 LONG_ROW: Final = 2**14 - SECRET_BYTES
 """From this row length on, the length of a group takes more than two bytes."""
 
@@ -65,6 +71,20 @@ def stream_bytes(part: Part, side: int) -> int:
     plain = _list_bytes(part, side)
     chunks = max(1, -(-plain // CHUNK_BYTES))
     return plain + chunks * TAG_BYTES
+
+
+def is_spilled(part: Part, side: int) -> bool:
+    """Whether a player keeps rows, secrets and lists of a sealed step on disk: by its bounds alone.
+
+    Source: docs/protocols/sealed-join.md, "Larger than memory".
+    """
+    relation, placement = part.relation, part.placement
+    plain = _list_bytes(part, side)
+    if not (isinstance(placement, Sealed) and isinstance(relation, Join)):
+        return 2 * plain > HELD_BYTES
+    rows = padded(relation.inputs[side].rows)
+    openers = rows * SECRET_BYTES if side == placement.opener else 0
+    return 2 * plain - openers + GROUP_ROW_BYTES * rows > HELD_BYTES
 
 
 def row_bytes(fields: Iterable[Field]) -> int:

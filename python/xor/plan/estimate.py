@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from xor.model.types import Schema
 from xor.plan import rates
 from xor.plan.conditions import Conditions
-from xor.plan.cost import row_bytes, stream_bytes
+from xor.plan.cost import GROUP_ROW_BYTES, SPILL_PARTS, is_spilled, row_bytes, stream_bytes
 from xor.plan.oprf import okvs
 from xor.plan.oprf.exchange import Oprf, Shards, rounds, sent_bytes, shards
 from xor.plan.placed import Part, PlacedPlan, Sealed
-from xor.plan.relations import Relation, Scan, padded, post_order
+from xor.plan.relations import Relation, Scan, is_streamable, padded, post_order
 
 NS = 1e-9
 
@@ -110,22 +110,52 @@ def exchange_bytes(oprf: Oprf, bounds: tuple[int, int], side: int) -> int:
 
 def _need(plan: PlacedPlan, player: str) -> Need:
     parts = [(part, side) for part in plan.parts for side, each in enumerate(part.players) if each == player]
-    below = (node for part, side in parts for node in post_order(part.source(side)))
+    held = [(part, side) for part, side in parts if not is_streamed(part, side)]
+    below = (node for part, side in held for node in post_order(part.source(side)))
     sources = {node.dataset.name: node for node in below if isinstance(node, Scan)}
     read = sum(each.rows * table_row_bytes(each.schema) for each in sources.values())
-    tables = sum(part.source(side).rows * table_row_bytes(part.source(side).schema) for part, side in parts)
+    tables = sum(part.source(side).rows * table_row_bytes(part.source(side).schema) for part, side in held)
     steps = [_step_memory(part, side) for part, side in parts]
-    disk = sum(stream_bytes(part, side) for part, side in parts)
+    disk = sum(stream_bytes(part, side) + _spilled_bytes(part, side) for part, side in parts)
     memory = rates.PROCESS_BYTES + read + tables + max(steps, default=0)
     return Need(player, memory, disk)
 
 
+def is_streamed(part: Part, side: int) -> bool:
+    """Whether a player never holds its rows: they go from the file to disk or into the stream."""
+    return is_spilled(part, side) and is_streamable(part.source(side))
+
+
 def _step_memory(part: Part, side: int) -> int:
-    """Keys and lists of one part, which are held as a whole, and one exchange."""
+    """One exchange; keys and lists of one part, which are held as a whole or lie on disk."""
     placement, rows, stream = part.placement, padded(part.source(side).rows), stream_bytes(part, side)
     if not isinstance(placement, Sealed):
+        return min(rates.SPILL_BYTES + rates.PARTS_IN_MEMORY * stream // SPILL_PARTS, 2 * stream) + _checks(
+            part, side
+        )
+    exchange = exchange_bytes(placement.oprf, _bounds(part), side)
+    if is_spilled(part, side):
+        parts = rates.PARTS_IN_MEMORY * stream // SPILL_PARTS
+        return exchange + rates.SPILL_BYTES + parts + _checks(part, side)
+    return exchange + stream + GROUP_ROW_BYTES * rows
+
+
+def _checks(part: Part, side: int) -> int:
+    """What stays of each row that was read until the last one shows that none appears twice."""
+    if not is_streamed(part, side):
+        return 0
+    (entry,) = part.source(side).datasets
+    return rates.UNIQUE_ROW_BYTES * len(entry.unique) * entry.rows
+
+
+def _spilled_bytes(part: Part, side: int) -> int:
+    """On disk beside the stream, all at once: rows, inputs, half secrets, and the lists before sealing."""
+    if not is_spilled(part, side):
+        return 0
+    stream, rows = stream_bytes(part, side), padded(part.source(side).rows)
+    if not isinstance(part.placement, Sealed):
         return stream
-    return exchange_bytes(placement.oprf, _bounds(part), side) + stream + rates.GROUP_ROW_BYTES * rows
+    return 2 * stream + rates.SPILLED_ROW_BYTES * rows
 
 
 def _prepare(source: Relation) -> float:

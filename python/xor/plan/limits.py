@@ -12,8 +12,8 @@ from xor.plan.oprf.exchange import MAX_JOINED
 from xor.plan.placed import Part, PlacedPlan, Sealed
 from xor.plan.relations import Filter, Join, Relation, padded
 
-MAX_BOUND = 2**24
-"""Rows of a table that is sealed, padded; more needs the streaming back end."""
+MAX_BOUND = 2**27
+"""Rows of a table that is sealed, padded."""
 MAX_KEYS = 16
 MAX_COLUMNS = 1024
 MAX_RECIPIENTS = 64

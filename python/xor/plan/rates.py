@@ -48,5 +48,11 @@ DH_BATCH_BYTES: Final = 160 * 2 * 2**14
 VOLE_SLOT_BYTES: Final = 80
 """Shares of both directions, the table and the places of its rows, for each slot of both tables."""
 VOLE_FIXED_BYTES: Final = 48 * 2**20
-GROUP_ROW_BYTES: Final = 120
-"""Keys, their groups and half secrets."""
+SPILL_BYTES: Final = 7 * 2**26
+"""Blocks and small parts where rows and lists lie on disk. Measured: 500 MiB in all for 10 million rows."""
+PARTS_IN_MEMORY: Final = 6
+"""Two parts of a table with all that is made of them, or two of a list."""
+SPILLED_ROW_BYTES: Final = 192
+"""On disk for each row: its input three times, two half secrets with it, and framing."""
+UNIQUE_ROW_BYTES: Final = 17
+"""A hash for each row, sorted and compared."""

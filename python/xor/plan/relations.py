@@ -304,6 +304,16 @@ def padded(rows: int) -> int:
     return -(-rows // step) * step
 
 
+def is_streamable(relation: Relation) -> bool:
+    """Whether each row comes of one row of one dataset, so that nobody has to hold them together."""
+    match relation:
+        case Scan():
+            return True
+        case Project(source, _) | Filter(source, _):
+            return is_streamable(source)
+    return False
+
+
 def post_order(root: Relation) -> tuple[Relation, ...]:
     """All nodes, inputs before outputs; a node's position is its number in a plan.
 

@@ -81,7 +81,8 @@ def wait_until(condition: Callable[[], object], what: str, timeout_s: float = WA
 class Bench:
     """The documents of the network, its processes, and an analyst who speaks HTTP."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, orders: int = 8) -> None:
+        """`orders`: the declared bound of the first table."""
         self.directory = directory
         self.now = int(time.time())
         self.owners = {name: SigningKey.generate() for name in ("bank-a", "bank-b")}
@@ -108,16 +109,18 @@ class Bench:
             directory / "service", NETWORK, "desk", self.now - 60, self.now + 3600
         )
         self.entries = {
-            "orders": self._entry("orders", "bank-a", "player-0", "item"),
-            "stock": self._entry("stock", "bank-b", "player-1", "shelf"),
+            "orders": self._entry("orders", "bank-a", "player-0", "item", orders),
+            "stock": self._entry("stock", "bank-b", "player-1", "shelf", 8),
         }
         self.service_key = service_key
         self.processes: dict[str, Process] = {}
         self.port = 0
 
-    def _entry(self, name: str, owner: str, player: str, column: str) -> DatasetEntry:
+    def _entry(self, name: str, owner: str, player: str, column: str, rows: int) -> DatasetEntry:
         columns = tuple(ColumnEntry(name=each, type="text", max_bytes=16) for each in ("key", column))
-        return DatasetEntry(network=NETWORK, name=name, owner=owner, player=player, columns=columns, rows=8)
+        return DatasetEntry(
+            network=NETWORK, name=name, owner=owner, player=player, columns=columns, rows=rows
+        )
 
     # -- processes ----------------------------------------------------------------------------------------
 
@@ -192,9 +195,9 @@ class Bench:
         ]
         return self._placed(Join(sides[0], sides[1], (("key_0", "key_1"),)), valid_s, version)
 
-    def plan_of_one(self) -> PlacedPlan:
-        """A plan of player-1 alone: its table, sealed to the analyst."""
-        return self._placed(Scan(self.entries["stock"]))
+    def plan_of_one(self, name: str = "stock") -> PlacedPlan:
+        """A plan of one player alone: its table, sealed to the analyst."""
+        return self._placed(Scan(self.entries[name]))
 
     def _placed(self, relation: Relation, valid_s: int = 600, version: int = 1) -> PlacedPlan:
         return place(
@@ -278,9 +281,9 @@ def alone(tmp_path: Path) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """Service and both machines up."""
-    made = Bench(tmp_path)
+def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """Service and both machines up; an indirect parameter is the bound of `orders`."""
+    made = Bench(tmp_path, getattr(request, "param", 8))
     try:
         made.start_service()
         for player in PLAYERS:

@@ -4,11 +4,13 @@ import secrets
 import socket
 import threading
 
+import pytest
 from conftest import wait_until
 
 from xor.machine.routing import Call, Route
 from xor.plan.codec import encode_plan, plan_hash
-from xor.wire.messages import JobState
+from xor.plan.estimate import is_streamed
+from xor.wire.messages import JobState, Kind
 
 ROWS = [
     ("k1", "apple", "k1", "A"),
@@ -30,6 +32,38 @@ def test_a_sealed_join_runs_between_two_confined_machines_and_opens_to_the_analy
     assert bench.opened(plan, view) == ROWS
     assert "confined" in log.lower()
     assert not any(row[1] in log for row in ROWS)
+
+
+@pytest.mark.parametrize("bench", [2_500_000], indirect=True)
+def test_a_table_that_may_be_larger_than_memory_lies_on_disk_in_a_confined_worker(bench):
+    plan = bench.plan()
+    assert [is_streamed(part, side) for part in plan.parts for side in (0, 1)] == [True, False]
+    view = bench.finished(bench.submit(plan))
+    assert view.state is JobState.RELEASED, bench.processes["player-0"].text
+    assert bench.opened(plan, view) == ROWS
+    assert not list(bench.machine_directory("player-0").rglob("spill-*"))
+
+
+@pytest.mark.parametrize("bench", [10_000_000], indirect=True)
+def test_a_large_release_flows_from_its_file(bench):
+    plan = bench.plan_of_one("orders")
+    assert [is_streamed(part, 0) for part in plan.parts] == [True]
+    view = bench.finished(bench.submit(plan))
+    assert view.state is JobState.RELEASED, bench.processes["player-0"].text
+    [manifest] = bench.said(view, Kind.MANIFEST)
+    assert manifest.bytes > 36 * 10_000_000
+    assert not list(bench.machine_directory("player-0").rglob("spill-*"))
+
+
+@pytest.mark.parametrize("bench", [2_500_000], indirect=True)
+def test_what_is_wrong_with_a_streamed_table_shows_before_a_peer_is_met(bench):
+    path = bench.directory / "orders.csv"
+    path.write_text(path.read_text() + "k3," + 17 * "x" + "\n")
+    view = bench.finished(bench.submit(bench.plan()))
+    assert view.state is JobState.FAILED
+    log = bench.processes["player-0"].text
+    assert "max_bytes" in log
+    assert "x" * 17 not in log
 
 
 def test_strangers_at_the_data_port_do_not_stop_a_job(bench):

@@ -7,10 +7,10 @@ import pytest
 
 from xor import _core
 from xor.engine.sources import Source, csv
-from xor.engine.streaming import is_streamable, stream
+from xor.engine.streaming import stream
 from xor.errors import DataError, PlanError, ResourceError, XorError
 from xor.plan.predicates import Column, Compare, Comparison, literal
-from xor.plan.relations import Concat, Filter, Join, Project, Relation, Scan
+from xor.plan.relations import Concat, Filter, Join, Project, Relation, Scan, is_streamable
 
 from .conftest import MakeSource, entry
 
@@ -49,6 +49,8 @@ def test_what_breaks_a_stream_off_is_explained(
     rows = stream(relation_of(source), {"accounts": source})
     with pytest.raises(type(error), match=error.message), rows.explained():
         pa.table(rows)
+    with pytest.raises(type(error), match=error.message):
+        stream(relation_of(source), {"accounts": source}).drain()
 
 
 def test_a_failure_of_the_consumer_stays_its_own(csv_source: MakeSource) -> None:

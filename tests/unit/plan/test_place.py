@@ -125,12 +125,12 @@ def test_what_cannot_run_is_refused_by_name_with_a_way_out(relation: Relation, c
 
 
 def test_a_table_beyond_the_limit_is_refused_with_the_hint_to_declare_unique_keys() -> None:
-    wide = Scan(entry("wide", {"id": "int64"}, rows=2**13))
-    high = Scan(entry("high", {"id": "int64"}, rows=2**12))
+    wide = Scan(entry("wide", {"id": "int64"}, rows=2**15))
+    high = Scan(entry("high", {"id": "int64"}, rows=2**14))
     error = _refusal(join(wide, high, ("id", "id")))
     assert error.code == "plan.too-large"
     assert "unique" in str(error.hint)
-    unique = Scan(entry("high", {"id": "int64"}, rows=2**12, unique=[["id"]]))
+    unique = Scan(entry("high", {"id": "int64"}, rows=2**14, unique=[["id"]]))
     placed(join(wide, unique, ("id", "id")))
 
 
@@ -142,7 +142,7 @@ def test_exactly_the_limit_is_placed_and_one_row_more_is_not() -> None:
         return _join(left=most(rows))
 
     only_dh = Conditions(back_ends=("dh",))
-    cases = ((joined, 2**21, only_dh), (joined, 2**24, ASSUMED), (most, 2**24, ASSUMED))
+    cases = ((joined, 2**21, only_dh), (joined, 2**27, ASSUMED), (most, 2**27, ASSUMED))
     for place_it, limit, known in cases:
         placed(place_it(limit), conditions=known)
         with pytest.raises(PlanError) as caught:

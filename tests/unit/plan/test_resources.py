@@ -5,8 +5,15 @@ import pytest
 from xor.errors import ResourceError
 from xor.model.machine import Capacity
 from xor.plan.conditions import Conditions
-from xor.plan.cost import costs
-from xor.plan.estimate import exchange_bytes, job_seconds, needs, opening_bytes, seconds
+from xor.plan.cost import costs, is_spilled
+from xor.plan.estimate import (
+    exchange_bytes,
+    is_streamed,
+    job_seconds,
+    needs,
+    opening_bytes,
+    seconds,
+)
 from xor.plan.oprf.exchange import KNOWN, Oprf
 from xor.plan.placed import PlacedPlan
 from xor.plan.relations import Concat, JoinKind, Relation, Scan
@@ -49,9 +56,39 @@ def test_the_disk_holds_every_stream_of_a_player() -> None:
 
 
 def test_shards_keep_the_exchange_small_whatever_the_rows() -> None:
-    """What grows beyond a shard are tables, keys and lists, not the OPRF."""
     one, many = (exchange_bytes("vole", (rows, rows), 0) for rows in (2**22, 2**24))
     assert many < 1.01 * one
+
+
+def test_rows_beyond_memory_take_disk_instead() -> None:
+    one, many = (needs(_plan(rows, "vole", 60))[0] for rows in (10**7, 10**8))
+    assert one.memory_bytes < 2**30
+    assert many.memory_bytes < 1.2 * one.memory_bytes
+    assert many.disk_bytes > 9 * one.disk_bytes
+    (part,) = _plan(10**7, "vole", 60).parts
+    assert one.disk_bytes > 3 * costs(part)[0].stream_bytes, "the lists once more, rows and secrets"
+    assert is_streamed(part, 0)
+    (released,) = placed(Scan(entry("a", {"s": "text(60)"}, rows=10**7))).parts
+    assert is_spilled(released, 0)
+    assert is_streamed(released, 0)
+
+
+def test_what_is_declared_unique_stays_in_memory_as_hashes() -> None:
+    def plan(unique: list[list[str]]) -> PlacedPlan:
+        left = Scan(entry("a", {"id": "int64"}, rows=10**8, unique=unique))
+        right = Scan(entry("b", {"ref": "int64"}, player="player-1", rows=10))
+        return placed(join(left, right, ("id", "ref")))
+
+    assert needs(plan([["id"]]))[0].memory_bytes - needs(plan([]))[0].memory_bytes > 8 * 10**8
+
+
+@pytest.mark.parametrize(("text", "expected"), [(158, False), (159, True)])
+def test_a_step_takes_disk_from_the_length_from_which_the_core_does(text: int, expected: bool) -> None:
+    """2^20 rows: twice (label 10, s_o 16, length 2, row 168), and 120. The core's test has the same."""
+    left = Scan(entry("a", {"id": "int64", "s": f"text({text})"}, rows=2**20))
+    right = Scan(entry("b", {"ref": "int64"}, player="player-1", rows=1))
+    (part,) = placed(join(left, right, ("id", "ref"))).parts
+    assert is_spilled(part, 0) == expected
 
 
 def test_a_plan_that_fits_has_no_shortage_and_unknown_machines_set_no_limit() -> None:

@@ -8,10 +8,12 @@ use xor_base::wiped::Wiped;
 use xor_channel::Channel;
 use zeroize::Zeroizing;
 
-use super::{Input, OnProgress, Oprf, OprfError, Output, Outputs, Progress, Side, Sizes};
+use super::{Input, OnProgress, Oprf, OprfError, Output, Outputs, Progress, Shelf, Side, Sizes};
+use crate::PsiError;
 use crate::oprf::report;
 
 const AGREEMENT_BYTES: usize = 1 + 8 + 8 + 8;
+const SHARDS: usize = 3;
 
 /// One end of a trusted third party that evaluates for both players.
 pub struct IdealOprf {
@@ -52,6 +54,50 @@ impl IdealOprf {
         output
     }
 
+    fn outputs(&self, side: Side, inputs: &[Input]) -> Outputs {
+        let under = |key_of: Side| {
+            inputs
+                .iter()
+                .map(|input| self.evaluate(key_of, input))
+                .collect::<Vec<_>>()
+        };
+        Outputs {
+            of_peer_key: Wiped::new(under(side.other())),
+            of_own_key: Wiped::new(under(side)),
+        }
+    }
+
+    fn agree(
+        &self,
+        side: Side,
+        inputs: usize,
+        sizes: Sizes,
+        channel: &mut dyn Channel,
+    ) -> Result<(), OprfError> {
+        if inputs > sizes.own {
+            return Err(OprfError::TooManyInputs { bound: sizes.own });
+        }
+        channel.send(&self.agreement(side, sizes.own, sizes.peer))?;
+        let of_peer = channel.receive_exactly(AGREEMENT_BYTES)?;
+        if of_peer != self.agreement(side.other(), sizes.peer, sizes.own) {
+            return Err(OprfError::PeerDisagrees);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, sizes: Sizes, progress: OnProgress<'_>) -> Result<(), OprfError> {
+        self.exchange += 1;
+        let total = sizes.own as u64;
+        report(
+            progress,
+            Progress {
+                step: "oprf",
+                done: total,
+                total,
+            },
+        )
+    }
+
     fn agreement(&self, side: Side, own: usize, peer: usize) -> [u8; AGREEMENT_BYTES] {
         let numbers = [self.exchange, own as u64, peer as u64].map(u64::to_le_bytes);
         let mut frame = [side.byte(); AGREEMENT_BYTES];
@@ -74,34 +120,31 @@ impl Oprf for IdealOprf {
         channel: &mut dyn Channel,
         progress: OnProgress<'_>,
     ) -> Result<Outputs, OprfError> {
-        if inputs.len() > sizes.own {
-            return Err(OprfError::TooManyInputs { bound: sizes.own });
-        }
-        channel.send(&self.agreement(side, sizes.own, sizes.peer))?;
-        let of_peer = channel.receive_exactly(AGREEMENT_BYTES)?;
-        if of_peer != self.agreement(side.other(), sizes.peer, sizes.own) {
-            return Err(OprfError::PeerDisagrees);
-        }
-        let under = |key_of: Side| {
-            inputs
-                .iter()
-                .map(|input| self.evaluate(key_of, input))
-                .collect::<Vec<_>>()
-        };
-        let outputs = Outputs {
-            of_peer_key: Wiped::new(under(side.other())),
-            of_own_key: Wiped::new(under(side)),
-        };
-        self.exchange += 1;
-        let total = sizes.own as u64;
-        report(
-            progress,
-            Progress {
-                step: "oprf",
-                done: total,
-                total,
-            },
-        )?;
+        self.agree(side, inputs.len(), sizes, channel)?;
+        let outputs = self.outputs(side, inputs);
+        self.finish(sizes, progress)?;
         Ok(outputs)
+    }
+
+    /// In shards, whatever the bounds are: what shards change is tested with few rows.
+    fn exchange_shelved(
+        &mut self,
+        side: Side,
+        shelf: &mut dyn Shelf<Error = PsiError>,
+        sizes: Sizes,
+        channel: &mut dyn Channel,
+        progress: OnProgress<'_>,
+    ) -> Result<(), PsiError> {
+        self.agree(side, shelf.count(), sizes, channel)?;
+        shelf.sort(SHARDS, &|inputs| {
+            let shard = |input: &Input| u16::from(input[31]) % SHARDS as u16;
+            inputs.iter().map(shard).collect()
+        })?;
+        for shard in 0..SHARDS {
+            let inputs = shelf.inputs(shard)?;
+            let outputs = self.outputs(side, &inputs);
+            shelf.keep(&inputs, outputs)?;
+        }
+        Ok(self.finish(sizes, progress)?)
     }
 }

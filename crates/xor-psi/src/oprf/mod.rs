@@ -14,6 +14,8 @@ use xor_channel::Channel;
 
 pub use error::OprfError;
 
+use crate::PsiError;
+
 /// What goes into the function: 32 bytes derived from a key's normal form.
 pub type Input = [u8; 32];
 
@@ -121,6 +123,56 @@ pub trait Oprf {
         channel: &mut dyn Channel,
         progress: OnProgress<'_>,
     ) -> Result<Outputs, OprfError>;
+
+    /// As [`Self::exchange`], for inputs that are never in memory together. What travels is the same.
+    ///
+    /// # Errors
+    /// As [`Self::exchange`], or whatever `shelf` returns.
+    ///
+    /// # Security
+    /// As [`Self::exchange`]. The peer sees how long `shelf` takes.
+    fn exchange_shelved(
+        &mut self,
+        side: Side,
+        shelf: &mut dyn Shelf<Error = PsiError>,
+        sizes: Sizes,
+        channel: &mut dyn Channel,
+        progress: OnProgress<'_>,
+    ) -> Result<(), PsiError> {
+        shelf.sort(1, &|inputs| Wiped::zeros(inputs.len()))?;
+        let inputs = shelf.inputs(0)?;
+        let outputs = self.exchange(side, &inputs, sizes, channel, progress)?;
+        shelf.keep(&inputs, outputs)
+    }
+}
+
+/// Names the shard of every input: [n] to [n].
+pub type Assign<'a> = &'a dyn Fn(&[Input]) -> Wiped<u16>;
+
+/// Inputs in shards, and where their outputs go.
+pub trait Shelf {
+    type Error: From<OprfError>;
+
+    /// How many inputs there are.
+    fn count(&self) -> usize;
+
+    /// Sorts all inputs into `count` shards: first and once.
+    ///
+    /// # Errors
+    /// Whatever the shelf itself meets.
+    fn sort(&mut self, count: usize, assign: Assign<'_>) -> Result<(), Self::Error>;
+
+    /// The inputs of one shard.
+    ///
+    /// # Errors
+    /// As [`Self::sort`].
+    fn inputs(&mut self, shard: usize) -> Result<Wiped<Input>, Self::Error>;
+
+    /// Takes the outputs of the shard that `inputs` gave last, in the same order.
+    ///
+    /// # Errors
+    /// As [`Self::sort`].
+    fn keep(&mut self, inputs: &[Input], outputs: Outputs) -> Result<(), Self::Error>;
 }
 
 pub(crate) fn report(progress: OnProgress<'_>, event: Progress) -> Result<(), OprfError> {

@@ -2,9 +2,6 @@
 //!
 //! `docs/protocols/vole-oprf.md` has the messages, the argument and the costs.
 
-// Numbers of inputs come from sorting them.
-#![allow(clippy::indexing_slicing)]
-
 mod coins;
 mod points;
 mod shards;
@@ -19,14 +16,15 @@ use xor_channel::{Channel, FRAME_HEADER_BYTES};
 use xor_correlation::vole::{LpnVole, Vole};
 use xor_correlation::{CorrelationError, Counts, Seat};
 
-use super::{Input, OnProgress, Oprf, OprfError, Outputs, Progress, Side, Sizes, report};
+use super::{Input, OnProgress, Oprf, OprfError, Outputs, Progress, Shelf, Side, Sizes, report};
+use crate::PsiError;
 use crate::okvs::{Free, Rows, Shape};
 use coins::Coins;
 use points::Points;
-use shards::Shards;
+use shards::{Held, Shards};
 
-/// The largest bound: the lists that follow an exchange are in memory as a whole.
-pub const MAX_BOUND: usize = 1 << 24;
+/// The largest bound: 128 shards. Nothing else limits it.
+pub const MAX_BOUND: usize = 1 << 27;
 
 /// Blocks of a table that travel in one frame.
 const FRAME_BLOCKS: usize = 1 << 16;
@@ -104,18 +102,46 @@ impl<V: Vole> Oprf for VoleOprf<V> {
         channel: &mut dyn Channel,
         progress: OnProgress<'_>,
     ) -> Result<Outputs, OprfError> {
-        if inputs.len() > sizes.own {
-            return Err(OprfError::TooManyInputs { bound: sizes.own });
-        }
         check_bound(sizes)?;
+        check_count(inputs.len(), sizes)?;
         let shards = Shards::new(sizes);
+        let mut held = Held::new(inputs);
+        self.exchange_shards(side, &mut held, shards, channel, progress)?;
+        Ok(held.outputs)
+    }
+
+    fn exchange_shelved(
+        &mut self,
+        side: Side,
+        shelf: &mut dyn Shelf<Error = PsiError>,
+        sizes: Sizes,
+        channel: &mut dyn Channel,
+        progress: OnProgress<'_>,
+    ) -> Result<(), PsiError> {
+        check_bound(sizes)?;
+        check_count(shelf.count(), sizes)?;
+        self.exchange_shards(side, shelf, Shards::new(sizes), channel, progress)
+    }
+}
+
+impl<V: Vole> VoleOprf<V> {
+    /// One exchange for each shard, with coins and a Δ of its own.
+    fn exchange_shards<S: Shelf + ?Sized>(
+        &mut self,
+        side: Side,
+        shelf: &mut S,
+        shards: Shards,
+        channel: &mut dyn Channel,
+        progress: OnProgress<'_>,
+    ) -> Result<(), S::Error> {
         // 1., 2. Commitments, then nonces and this player's share of the peer's seed.
         let coins = Coins::toss(side, channel)?;
         // An error below ends the session: its state is never used again.
         let mut vole = match self.vole.take() {
             Some(vole) => vole,
-            None => (self.make)(coins.salt(), seat(side))?,
+            None => (self.make)(coins.salt(), seat(side)).map_err(OprfError::from)?,
         };
+        shelf.sort(shards.count, &|inputs| shards.assign(inputs, coins.salt()))?;
         let mut run = Run {
             side,
             sizes: shards.sizes,
@@ -126,14 +152,25 @@ impl<V: Vole> Oprf for VoleOprf<V> {
             done: 0,
             total: shards.count * (2 * shards.sizes.own + shards.sizes.peer),
         };
-        let outputs = if shards.count == 1 {
-            run.exchange(&mut vole, inputs)?
-        } else {
-            run.exchange_shards(&mut vole, inputs, shards)?
-        };
+        for shard in 0..shards.count {
+            if shard > 0 {
+                run.coins = Coins::toss(side, run.channel)?;
+            }
+            let inputs = shelf.inputs(shard)?;
+            shards.check(inputs.len())?;
+            let outputs = run.exchange(&mut vole, &inputs)?;
+            shelf.keep(&inputs, outputs)?;
+        }
         self.vole = Some(vole);
-        Ok(outputs)
+        Ok(())
     }
+}
+
+fn check_count(inputs: usize, sizes: Sizes) -> Result<(), OprfError> {
+    if inputs > sizes.own {
+        return Err(OprfError::TooManyInputs { bound: sizes.own });
+    }
+    Ok(())
 }
 
 fn check_bound(sizes: Sizes) -> Result<(), OprfError> {
@@ -182,34 +219,6 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// One exchange for each shard, with coins and a Δ of its own; results in the order of the inputs.
-    fn exchange_shards(
-        &mut self,
-        vole: &mut impl Vole,
-        inputs: &[Input],
-        shards: Shards,
-    ) -> Result<Outputs, OprfError> {
-        let sorted = shards.sort(inputs, self.coins.salt())?;
-        let mut all = Outputs {
-            of_peer_key: Wiped::zeros(inputs.len()),
-            of_own_key: Wiped::zeros(inputs.len()),
-        };
-        for shard in 0..shards.count {
-            if shard > 0 {
-                self.coins = Coins::toss(self.side, self.channel)?;
-            }
-            let members = sorted.of(shard);
-            let inputs: Wiped<Input> = members.iter().map(|input| inputs[*input as usize]).collect();
-            let outputs = self.exchange(vole, &inputs)?;
-            let made = outputs.of_peer_key.iter().zip(outputs.of_own_key.iter());
-            for (input, (of_peer_key, of_own_key)) in members.iter().zip(made) {
-                all.of_peer_key[*input as usize] = *of_peer_key;
-                all.of_own_key[*input as usize] = *of_own_key;
-            }
-        }
-        Ok(all)
-    }
-
     fn exchange(&mut self, vole: &mut impl Vole, inputs: &[Input]) -> Result<Outputs, OprfError> {
         let [own, peer] = self.shapes;
         let points = Points::new(inputs, self.sizes.own, self.coins.salt())?;

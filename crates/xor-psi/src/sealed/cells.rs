@@ -164,8 +164,8 @@ impl<'a> CellList<'a> {
     }
 }
 
-// Mostly the first bytes decide, without a call.
-fn is_less(left: &[u8], right: &[u8]) -> bool {
+/// As `left < right`. Mostly the first bytes decide, without a call.
+pub(super) fn is_less(left: &[u8], right: &[u8]) -> bool {
     match head(left).cmp(&head(right)) {
         std::cmp::Ordering::Equal => left < right,
         order => order.is_lt(),

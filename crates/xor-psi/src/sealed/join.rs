@@ -11,11 +11,13 @@ use xor_channel::{Channel, Meter};
 
 use super::group::Groups;
 use super::header::Core;
-use super::lists::{self, Contents};
+use super::lists::{self, Contents, List};
 use super::outer::SealedStream;
 use super::sealer::Sealer;
 use super::secrets::{self, Attempt, CellStream, HalfSecrets};
 use super::spec::JoinSpec;
+use super::spill::Spilled;
+use super::spilled::{self, Parts, Shelved, SpilledTable};
 use crate::PsiError;
 use crate::oprf::{OnProgress, Oprf, Outputs, Progress, Side, Sizes, report};
 
@@ -52,9 +54,14 @@ pub struct Step {
 pub struct Prepared<'a> {
     spec: &'a JoinSpec,
     side: Side,
-    rows: Rows<'a>,
-    groups: Groups,
+    source: Source<'a>,
     seconds: f64,
+}
+
+/// Where the rows are.
+enum Source<'a> {
+    Held { rows: Rows<'a>, groups: Groups },
+    Spilled(&'a SpilledTable),
 }
 
 impl<'a> Prepared<'a> {
@@ -75,10 +82,20 @@ impl<'a> Prepared<'a> {
         Ok(Self {
             spec,
             side,
-            rows,
-            groups,
+            source: Source::Held { rows, groups },
             seconds,
         })
+    }
+
+    /// A table that is on disk already.
+    #[must_use]
+    pub fn spilled(table: &'a SpilledTable) -> Self {
+        Self {
+            spec: table.spec(),
+            side: table.side(),
+            source: Source::Spilled(table),
+            seconds: table.seconds,
+        }
     }
 }
 
@@ -87,7 +104,8 @@ impl<'a> Prepared<'a> {
     /// closed; what follows takes a time that depends on this player's own table.
     ///
     /// # Errors
-    /// A channel error; a failed check of the peer's messages; `Cancelled`.
+    /// A channel error; a failed check of the peer's messages; `Cancelled`; with a table on disk also `Read`
+    /// and `Write`.
     ///
     /// # Discloses
     /// To the peer: nothing beyond the public parameters.
@@ -111,11 +129,21 @@ impl<'a> Prepared<'a> {
             own: self.spec.bound(self.side),
             peer: self.spec.bound(self.side.other()),
         };
-        let outputs = oprf.exchange(self.side, &self.groups.inputs, sizes, channel, progress)?;
+        let found = match &self.source {
+            Source::Held { rows, groups } => {
+                let outputs = oprf.exchange(self.side, &groups.inputs, sizes, channel, progress)?;
+                Found::Held(rows, groups, outputs)
+            }
+            Source::Spilled(table) => {
+                let mut shelf = Shelved::new(table, attempt)?;
+                oprf.exchange_shelved(self.side, &mut shelf, sizes, channel, progress)?;
+                Found::Spilled(table, shelf.finish()?)
+            }
+        };
         Ok(Exchanged {
             prepared: self,
             attempt,
-            outputs,
+            found,
             steps: vec![hello, clock.lap("oprf", channel.meter())],
             clock,
         })
@@ -126,16 +154,27 @@ impl<'a> Prepared<'a> {
 pub struct Exchanged<'a> {
     prepared: &'a Prepared<'a>,
     attempt: Attempt,
-    outputs: Outputs,
+    found: Found<'a>,
     steps: Vec<Step>,
     clock: Clock,
+}
+
+/// The rows, and what the exchange gave for their keys.
+enum Found<'a> {
+    Held(&'a Rows<'a>, &'a Groups, Outputs),
+    Spilled(&'a SpilledTable, Spilled),
+}
+
+enum Lists {
+    Held(Vec<List>),
+    Spilled(Vec<Parts>),
 }
 
 impl Exchanged<'_> {
     /// Builds this player's lists and writes them, sealed, to `sink`.
     ///
     /// # Errors
-    /// `Write`; `OutOfMemory`; `Cancelled`.
+    /// `Write`; `OutOfMemory`; `Cancelled`; with a table on disk also `Read`.
     ///
     /// # Discloses
     /// To the recipients: what `docs/protocols/sealed-join.md` lists for the kind.
@@ -153,22 +192,18 @@ impl Exchanged<'_> {
         let Self {
             prepared,
             attempt,
-            outputs,
+            found,
             steps,
             mut clock,
         } = self;
         let (spec, side) = (prepared.spec, prepared.side);
         clock.restart();
-        let halves = HalfSecrets::derive(side, outputs, &attempt)?;
-        let lists = build_lists(prepared, &halves, attempt)?;
-        drop(halves);
+        let lists = found.lists(prepared, attempt, progress)?;
         notify(progress, "cells", spec.bound(side))?;
         let cells = clock.lap("cells", clock.meter);
         let core = Core::of_join(spec, side, &attempt);
         let mut sealer = Sealer::new(sink, core, &spec.binding.recipients)?;
-        for list in lists {
-            sealer.append(&list)?;
-        }
+        lists.append(&mut sealer, spec.bound(side), progress)?;
         let stream = sealer.finish()?;
         notify(progress, "seal", spec.bound(side))?;
         let seal = clock.lap("seal", clock.meter);
@@ -183,6 +218,34 @@ impl Exchanged<'_> {
             steps,
             own_steps,
         })
+    }
+}
+
+impl Found<'_> {
+    fn lists(
+        self,
+        prepared: &Prepared<'_>,
+        attempt: Attempt,
+        progress: OnProgress<'_>,
+    ) -> Result<Lists, PsiError> {
+        match self {
+            Self::Held(rows, groups, outputs) => {
+                let halves = HalfSecrets::derive(prepared.side, outputs, &attempt)?;
+                build_lists(prepared, (rows, groups), &halves, attempt).map(Lists::Held)
+            }
+            Self::Spilled(table, secrets) => {
+                spilled::build(table, &secrets, attempt, progress).map(Lists::Spilled)
+            }
+        }
+    }
+}
+
+impl Lists {
+    fn append(self, sealer: &mut Sealer<'_>, bound: usize, progress: OnProgress<'_>) -> Result<(), PsiError> {
+        match self {
+            Self::Held(lists) => lists.into_iter().try_for_each(|list| sealer.append(&list)),
+            Self::Spilled(lists) => spilled::append(&lists, sealer, bound, progress),
+        }
     }
 }
 
@@ -207,16 +270,11 @@ fn agree_on_attempt(spec: &JoinSpec, side: Side, channel: &mut dyn Channel) -> R
 
 fn build_lists(
     prepared: &Prepared<'_>,
+    (rows, groups): (&Rows<'_>, &Groups),
     halves: &HalfSecrets,
     attempt: Attempt,
-) -> Result<Vec<lists::List>, PsiError> {
-    let Prepared {
-        spec,
-        side,
-        rows,
-        groups,
-        ..
-    } = prepared;
+) -> Result<Vec<List>, PsiError> {
+    let Prepared { spec, side, .. } = prepared;
     let shapes = spec.shapes(*side);
     let mut built = Vec::with_capacity(2);
     if let Some(shape) = shapes.openers {

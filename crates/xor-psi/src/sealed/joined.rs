@@ -9,6 +9,7 @@ use arrow_schema::{Field as ArrowField, Schema, SchemaRef};
 use xor_base::BaseError;
 use xor_base::rows::RowCodec;
 
+use super::opening::Results;
 use crate::PsiError;
 
 const MAX_BATCH_ROWS: usize = 1 << 16;
@@ -29,6 +30,16 @@ impl RowStore {
         self.reserve(1, row.len())?;
         self.starts.push(self.bytes.len());
         self.bytes.extend_from_slice(row);
+        Ok(())
+    }
+
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn append(&mut self, rows: &Self) -> Result<(), PsiError> {
+        self.reserve(rows.len(), rows.bytes.len())?;
+        let start = self.bytes.len();
+        self.starts.extend(rows.starts.iter().map(|at| start + at));
+        self.bytes.extend_from_slice(&rows.bytes);
         Ok(())
     }
 
@@ -156,6 +167,8 @@ pub struct Joined {
     /// What was not handed out yet, and where in the first.
     parts: VecDeque<Part>,
     next: Cursor,
+    /// What does not fit into memory, after those.
+    on_disk: Option<Results>,
     rows: u64,
     schema: SchemaRef,
 }
@@ -178,8 +191,17 @@ impl Joined {
             rows: parts.iter().map(Part::rows).fold(0, u64::saturating_add),
             parts: parts.into(),
             next: Cursor::default(),
+            on_disk: None,
             schema: Arc::new(Schema::new(fields)),
         }
+    }
+
+    /// Rows that are read back while they are handed out.
+    pub(super) fn on_disk(codecs: [RowCodec; 2], results: Results) -> Self {
+        let mut joined = Self::new(codecs, Vec::new());
+        joined.rows = results.rows;
+        joined.on_disk = Some(results);
+        joined
     }
 
     /// The left columns, then the right ones.
@@ -225,10 +247,31 @@ impl Joined {
     }
 }
 
+impl Joined {
+    /// Reads parts back until a batch is there, or all are.
+    fn refill(&mut self) -> Result<(), PsiError> {
+        while let (0 | 1, Some(results)) = (self.parts.len(), &mut self.on_disk) {
+            match results.next_part() {
+                Ok(Some(part)) => self.parts.push_back(part),
+                Ok(None) => self.on_disk = None,
+                Err(error) => {
+                    self.on_disk = None;
+                    self.parts.clear();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Iterator for Joined {
     type Item = Result<RecordBatch, PsiError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Err(error) = self.refill() {
+            return Some(Err(error));
+        }
         let (batch, done) = self.next_batch()?;
         // Memory shrinks while the result is read.
         self.parts.drain(..done);

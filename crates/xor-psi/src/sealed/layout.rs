@@ -76,6 +76,23 @@ impl Shapes {
     }
 }
 
+/// Keys, their groups and half secrets, for each row.
+const GROUP_ROW_BYTES: u64 = 120;
+
+impl Shapes {
+    /// What a player holds where nothing of a table of `rows` is on disk: its lists, and a table that takes as
+    /// much as its cells.
+    ///
+    /// Units: bytes.
+    #[must_use]
+    pub fn held_bytes(&self, rows: usize) -> u64 {
+        let table = self.cells.map_or(0, |list| list.bytes() as u64);
+        table
+            .saturating_add(self.plain_bytes())
+            .saturating_add(GROUP_ROW_BYTES.saturating_mul(rows as u64))
+    }
+}
+
 impl CellShape {
     fn new(spec: &JoinSpec, side: Side, label: usize) -> Self {
         let longest = spec.payload(side).longest();

@@ -9,6 +9,7 @@ use xor_base::rows::Rows;
 use xor_base::wiped::Wiped;
 use zeroize::Zeroizing;
 
+use super::encoded::Encoded;
 use super::group::Groups;
 use super::layout::{CellShape, ListShape, SECRET_BYTES};
 use super::order;
@@ -22,6 +23,9 @@ const GROUPS_PER_TASK: usize = 1 << 9;
 /// Records that are asked for before they are copied.
 const RECORDS_AHEAD: usize = 16;
 
+/// Readable records that are made at a time.
+const READABLE_BYTES: usize = 1 << 20;
+
 /// Records in the order in which they are written, wiped when dropped: openers are secrets, and labels
 /// beside the table's order would tell later which rows matched.
 pub(super) struct List {
@@ -30,9 +34,9 @@ pub(super) struct List {
     order: Wiped<u32>,
 }
 
-/// What the cells of one side are made of.
-pub(super) struct Contents<'a> {
-    pub rows: &'a Rows<'a>,
+/// What the cells of one side, or of some of its keys, are made of.
+pub(super) struct Contents<'a, R> {
+    pub rows: &'a R,
     pub groups: &'a Groups,
     /// [keys] `k_c` or `k_o`.
     pub keys: &'a [Secret],
@@ -43,9 +47,20 @@ pub(super) struct Contents<'a> {
 }
 
 impl List {
-    fn sorted(bytes: Wiped<u8>, width: usize) -> Result<Self, PsiError> {
+    /// Of records of `width` bytes, one after the other.
+    pub fn sorted(bytes: Wiped<u8>, width: usize) -> Result<Self, PsiError> {
         let record = |index: usize| record(&bytes, width, index);
         let order = order::ascending(bytes.len() / width, record)?;
+        Ok(Self { bytes, width, order })
+    }
+
+    /// The same records in random order.
+    pub fn shuffled(bytes: Wiped<u8>, width: usize) -> Result<Self, PsiError> {
+        let tags = Zeroizing::new(random::words(bytes.len() / width)?);
+        let mut order: Vec<(u64, u32)> = tags.iter().copied().zip(0..).collect();
+        order.par_sort_unstable();
+        let order: Vec<u32> = order.into_iter().map(|(_, index)| index).collect();
+        let order = Wiped::new(order);
         Ok(Self { bytes, width, order })
     }
 
@@ -94,30 +109,47 @@ pub(super) fn openers(secrets: &[Secret], shape: ListShape) -> Result<List, PsiE
 }
 
 /// Cells that only open with their key, filled up with random cells.
-pub(super) fn closed(contents: &Contents<'_>, list: ListShape) -> Result<List, PsiError> {
+pub(super) fn closed(contents: &Contents<'_, impl Encoded>, list: ListShape) -> Result<List, PsiError> {
     let first_cells = contents.first_cells();
     let used = first_cells.last().copied().unwrap_or(0);
     let mut bytes = Wiped::try_zeros(list.bytes())?;
-    let (mut cells, filler) = bytes.split_at_mut(used * list.width);
-    let mut tasks = Vec::new();
-    for first in (0..contents.keys.len()).step_by(GROUPS_PER_TASK) {
-        let groups = first..contents.keys.len().min(first + GROUPS_PER_TASK);
-        let cell = |group: usize| first_cells.get(group).copied().unwrap_or(used);
-        let count = cell(groups.end) - cell(groups.start);
-        let (own, following) = cells.split_at_mut(count * list.width);
-        tasks.push((groups, own));
-        cells = following;
-    }
-    tasks
-        .into_par_iter()
-        .try_for_each_init(GroupString::default, |string, (groups, cells)| {
-            contents.close(groups, &first_cells, cells, string)
-        })?;
+    let (cells, filler) = bytes.split_at_mut(used * list.width);
+    contents.close_all(&first_cells, cells)?;
     random::fill(filler)?;
     List::sorted(bytes, list.width)
 }
 
-impl Contents<'_> {
+impl<R: Encoded> Contents<'_, R> {
+    /// The cells of all keys, in their order and without fillers.
+    pub fn closed_cells(&self) -> Result<Wiped<u8>, PsiError> {
+        let first_cells = self.first_cells();
+        let used = first_cells.last().copied().unwrap_or(0);
+        let mut cells = Wiped::try_zeros(used * self.width())?;
+        self.close_all(&first_cells, &mut cells)?;
+        Ok(cells)
+    }
+
+    fn width(&self) -> usize {
+        self.shape.label + self.shape.body
+    }
+
+    fn close_all(&self, first_cells: &[usize], mut cells: &mut [u8]) -> Result<(), PsiError> {
+        let cell = |group: usize| first_cells.get(group).copied().unwrap_or(0);
+        let mut tasks = Vec::new();
+        for first in (0..self.keys.len()).step_by(GROUPS_PER_TASK) {
+            let groups = first..self.keys.len().min(first + GROUPS_PER_TASK);
+            let count = cell(groups.end) - cell(groups.start);
+            let (own, following) = cells.split_at_mut(count * self.width());
+            tasks.push((groups, own));
+            cells = following;
+        }
+        tasks
+            .into_par_iter()
+            .try_for_each_init(GroupString::default, |string, (groups, cells)| {
+                self.close(groups, first_cells, cells, string)
+            })
+    }
+
     /// [keys + 1] the number of each group's first cell; the last is the number of cells.
     fn first_cells(&self) -> Vec<usize> {
         let mut cells = Vec::with_capacity(self.keys.len() + 1);
@@ -142,7 +174,7 @@ impl Contents<'_> {
         cells: &mut [u8],
         string: &mut GroupString,
     ) -> Result<(), PsiError> {
-        let width = self.shape.label + self.shape.body;
+        let width = self.width();
         let count = |group: usize| match first_cells.get(group..group + 2) {
             Some([start, end]) => (end - start) as u64,
             _ => 0,
@@ -168,34 +200,53 @@ impl Contents<'_> {
 
 /// One row per cell, for whoever opens the outer seal; only the label, and `s_o` at the carrier, depend on
 /// the key.
-pub(super) fn readable(contents: &Contents<'_>, list: ListShape) -> Result<List, PsiError> {
-    let masked = contents.shape.label + contents.shape.secret_bytes();
+pub(super) fn readable(contents: &Contents<'_, impl Encoded>, list: ListShape) -> Result<List, PsiError> {
     let mut bytes = Wiped::try_zeros(list.bytes())?;
     let keyed = contents.groups.order.len();
     let (with_key, without_key) = bytes.split_at_mut(keyed * list.width);
-    let places = places(contents.groups);
-    with_key
-        .par_chunks_mut(list.width * GROUPS_PER_TASK)
-        .zip(contents.groups.order.par_chunks(GROUPS_PER_TASK))
-        .zip(places.par_chunks(GROUPS_PER_TASK))
-        .try_for_each(|((records, rows), places)| contents.label(records, rows, places))?;
-    let mut noise = Wiped::try_zeros((list.count - keyed) * masked)?;
-    random::fill(&mut noise)?;
-    let mut unkeyed = contents.groups.unkeyed.iter();
-    for (record, noise) in without_key
-        .chunks_exact_mut(list.width)
-        .zip(noise.chunks_exact(masked))
-    {
-        let (head, body) = record.split_at_mut(masked);
-        head.copy_from_slice(noise);
-        if let Some(row) = unkeyed.next() {
-            write_readable(contents.rows, *row, body);
-        }
-    }
+    contents.label_all(with_key)?;
+    let unkeyed = contents.groups.unkeyed.iter().copied();
+    write_unkeyed(contents.rows, unkeyed, contents.shape, without_key)?;
     List::sorted(bytes, list.width)
 }
 
-impl Contents<'_> {
+/// Readable records of rows without a key, in zeros; where there are no more, fillers.
+pub(super) fn write_unkeyed(
+    rows: &impl Encoded,
+    mut numbers: impl Iterator<Item = u32>,
+    shape: CellShape,
+    records: &mut [u8],
+) -> Result<(), PsiError> {
+    let (masked, width) = (shape.label + shape.secret_bytes(), shape.label + shape.body);
+    let mut noise = Wiped::try_zeros(records.len() / width * masked)?;
+    random::fill(&mut noise)?;
+    for (record, noise) in records.chunks_exact_mut(width).zip(noise.chunks_exact(masked)) {
+        let (head, body) = record.split_at_mut(masked);
+        head.copy_from_slice(noise);
+        if let Some(row) = numbers.next() {
+            write_readable(rows, row, body);
+        }
+    }
+    Ok(())
+}
+
+impl<R: Encoded> Contents<'_, R> {
+    /// The readable records of all rows with a key.
+    pub fn readable_cells(&self) -> Result<Wiped<u8>, PsiError> {
+        let mut records = Wiped::try_zeros(self.groups.order.len() * self.width())?;
+        self.label_all(&mut records)?;
+        Ok(records)
+    }
+
+    fn label_all(&self, records: &mut [u8]) -> Result<(), PsiError> {
+        let places = places(self.groups);
+        records
+            .par_chunks_mut(self.width() * GROUPS_PER_TASK)
+            .zip(self.groups.order.par_chunks(GROUPS_PER_TASK))
+            .zip(places.par_chunks(GROUPS_PER_TASK))
+            .try_for_each(|((records, rows), places)| self.label(records, rows, places))
+    }
+
     /// Writes readable records of rows with a key.
     fn label(&self, records: &mut [u8], rows: &[u32], places: &[(u32, u32)]) -> Result<(), PsiError> {
         let CellShape { label, body, .. } = self.shape;
@@ -227,19 +278,30 @@ pub(super) fn released(rows: &Rows<'_>, list: ListShape) -> Result<List, PsiErro
     for (record, row) in bytes.chunks_exact_mut(list.width).zip(0_u32..).take(rows.count()) {
         write_readable(rows, row, record);
     }
-    let tags = Zeroizing::new(random::words(list.count)?);
-    let mut order: Vec<(u64, u32)> = tags.iter().copied().zip(0..).collect();
-    order.par_sort_unstable();
-    let order: Vec<u32> = order.into_iter().map(|(_, index)| index).collect();
-    Ok(List {
-        bytes,
-        width: list.width,
-        order: Wiped::new(order),
-    })
+    List::shuffled(bytes, list.width)
 }
 
-// `1 ‖ row`, into zeros.
-fn write_readable(rows: &Rows<'_>, row: u32, body: &mut [u8]) {
+/// Gives `each` the readable records of some rows, a few at a time.
+pub(super) fn for_each_readable(
+    rows: &Rows<'_>,
+    width: usize,
+    mut each: impl FnMut(&[u8]) -> Result<(), PsiError>,
+) -> Result<(), PsiError> {
+    let at_once = (READABLE_BYTES / width).max(1);
+    let mut records = Wiped::try_zeros(at_once * width)?;
+    for first in (0..rows.count()).step_by(at_once) {
+        let count = at_once.min(rows.count() - first);
+        let (records, _) = records.split_at_mut(count * width);
+        records.fill(0);
+        let numbered = records.par_chunks_exact_mut(width).enumerate();
+        numbered.for_each(|(number, record)| write_readable(rows, (first + number) as u32, record));
+        each(records)?;
+    }
+    Ok(())
+}
+
+/// `1 ‖ row`, into zeros.
+pub(super) fn write_readable(rows: &impl Encoded, row: u32, body: &mut [u8]) {
     if let Some((flag, space)) = body.split_first_mut() {
         *flag = 1;
         rows.encode(row as usize, space);

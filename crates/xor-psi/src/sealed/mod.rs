@@ -3,6 +3,7 @@
 //! The protocol, its leakage and the argument stand in `docs/protocols/sealed-join.md`.
 
 mod cells;
+mod encoded;
 mod group;
 pub mod header;
 pub mod hex;
@@ -20,10 +21,14 @@ mod release;
 mod sealer;
 mod secrets;
 pub mod spec;
+mod spill;
+pub mod spilled;
 mod strings;
+mod written;
 
 pub use join::{Exchanged, Prepared, SealedJoin, Step, Table};
 pub use joined::Joined;
-pub use opening::open;
-pub use receive::{Stream, receive_join, receive_release};
-pub use release::{open_release, release_table};
+pub use opening::{Room, open};
+pub use receive::{Stream, receive_join, receive_join_within, receive_release};
+pub use release::{release_batches, release_table};
+pub use spilled::SpilledTable;

@@ -147,18 +147,29 @@ impl StreamKey {
             let (out, following) = rest.split_at_mut(rest.len().min(CHUNK_BYTES));
             let (sealed, _) = sealed.split_at_mut(out.len() + TAG_BYTES);
             read_exactly(stream, sealed)?;
-            let (ciphertext, tag) = sealed.split_at(out.len());
-            let nonce = nonce(index, index + 1 == chunks);
-            self.0
-                .open_separate_gather(nonce, Aad::empty(), ciphertext, tag, out)
-                .map_err(|_| OuterError::BadChunk)?;
+            self.open_chunk(index, index + 1 == chunks, sealed, out)?;
             rest = following;
         }
         Ok(plain)
     }
+
+    /// Decrypts one chunk and its tag into `out`, which is as long as its plaintext.
+    pub(super) fn open_chunk(
+        &self,
+        index: u64,
+        is_last: bool,
+        sealed: &[u8],
+        out: &mut [u8],
+    ) -> Result<(), OuterError> {
+        let parts = sealed.split_at_checked(out.len());
+        let (ciphertext, tag) = parts.ok_or(OuterError::BadChunk)?;
+        self.0
+            .open_separate_gather(nonce(index, is_last), Aad::empty(), ciphertext, tag, out)
+            .map_err(|_| OuterError::BadChunk)
+    }
 }
 
-fn read_exactly(stream: &mut dyn Read, buffer: &mut [u8]) -> Result<(), PsiError> {
+pub(super) fn read_exactly(stream: &mut dyn Read, buffer: &mut [u8]) -> Result<(), PsiError> {
     stream.read_exact(buffer).map_err(|error| match error.kind() {
         ErrorKind::UnexpectedEof => OuterError::WrongLength.into(),
         _ => PsiError::Read(error),

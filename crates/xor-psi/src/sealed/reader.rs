@@ -6,7 +6,7 @@ use super::joined::RowStore;
 use super::layout::SECRET_BYTES;
 use super::opening::SideLists;
 use super::secrets::{Secret, xor};
-use super::strings::read_leb128;
+use super::written::{StringLength, each_row};
 use crate::{OpeningError, PsiError};
 
 /// Rows that a task may keep before it asks whether the side may have them.
@@ -114,17 +114,13 @@ impl<'a, 'b> Reader<'a, 'b> {
         let shape = self.lists.cells.shape;
         self.string.clear();
         self.append_cell(cell, mask)?;
-        let (prefix, rest) = read_leb128(&self.string).ok_or(OpeningError::BadLength)?;
-        let total = prefix.checked_add(rest).ok_or(OpeningError::BadLength)?;
-        let cells = total.div_ceil(shape.body);
-        if rest <= shape.secret_bytes() || cells > self.lists.cells.count() {
-            return Err(OpeningError::BadLength.into());
-        }
-        self.append_cells(key, 1..cells as u64)?;
+        let length = StringLength::read(shape, &self.string, self.lists.cells.count())?;
+        self.append_cells(key, 1..length.cells(shape) as u64)?;
         let string = std::mem::take(&mut self.string);
-        let secret = self.keep_string(&string, prefix, total);
+        let (secret, rows) = length.split(shape, &string)?;
+        each_row(self.lists.codec, rows, |row| self.keep(row))?;
         self.string = string;
-        secret
+        Ok(secret)
     }
 
     fn append_cells(&mut self, key: &Secret, numbers: Range<u64>) -> Result<(), PsiError> {
@@ -156,25 +152,6 @@ impl<'a, 'b> Reader<'a, 'b> {
         self.string.extend_from_slice(body);
         xor(self.string.get_mut(start..).unwrap_or_default(), mask);
         Ok(())
-    }
-
-    /// Keeps the rows of a key's string and gives its secret.
-    fn keep_string(&mut self, string: &[u8], prefix: usize, total: usize) -> Result<Secret, PsiError> {
-        let (string, filler) = string.split_at_checked(total).ok_or(OpeningError::BadLength)?;
-        if filler.iter().any(|byte| *byte != 0) {
-            return Err(OpeningError::BadLength.into());
-        }
-        let rest = string.get(prefix..).unwrap_or_default();
-        let (held, mut rows) = rest
-            .split_at_checked(self.lists.cells.shape.secret_bytes())
-            .ok_or(OpeningError::BadLength)?;
-        while !rows.is_empty() {
-            let length = self.lists.codec.measure(rows).map_err(|_| OpeningError::BadRow)?;
-            let (row, rest) = rows.split_at_checked(length).ok_or(OpeningError::BadRow)?;
-            self.keep(row)?;
-            rows = rest;
-        }
-        Ok(held.try_into().unwrap_or_default())
     }
 
     fn open_readable(&mut self, key: &Secret, cell: usize, mask: &[u8]) -> Result<Secret, PsiError> {

@@ -6,9 +6,8 @@ use super::header::{Core, Header};
 use super::join::notify;
 use super::joined::Joined;
 use super::layout::stream_bytes;
-use super::opening;
+use super::opening::{self, Room, Sealed};
 use super::outer::{self, SEAL_SEED_BYTES};
-use super::release;
 use super::spec::{Binding, JoinSpec, ReleaseSpec};
 use crate::oprf::{OnProgress, Side};
 use crate::{OuterError, PsiError};
@@ -25,7 +24,20 @@ pub struct Stream<'a> {
     pub source: &'a mut dyn Source,
 }
 
-/// Verifies and opens both streams of a join, the left side's first.
+/// As [`receive_join_within`], in memory.
+///
+/// # Errors
+/// As [`receive_join_within`].
+pub fn receive_join(
+    spec: &JoinSpec,
+    streams: [Stream<'_>; 2],
+    seed: &[u8; SEAL_SEED_BYTES],
+    progress: OnProgress<'_>,
+) -> Result<Joined, PsiError> {
+    receive_join_within(spec, streams, seed, &Room::unlimited(), progress)
+}
+
+/// Verifies and opens both streams of a join, the left side's first; in memory if they fit into the room.
 ///
 /// # Errors
 /// `Outer` before anything is opened; `Opening` for what a player did wrong inside.
@@ -33,10 +45,11 @@ pub struct Stream<'a> {
 /// # Security
 /// Headers and digests must come from manifests whose signatures were checked. Errors are for the
 /// recipient alone.
-pub fn receive_join(
+pub fn receive_join_within(
     spec: &JoinSpec,
     streams: [Stream<'_>; 2],
     seed: &[u8; SEAL_SEED_BYTES],
+    room: &Room,
     progress: OnProgress<'_>,
 ) -> Result<Joined, PsiError> {
     let [mut left, mut right] = streams;
@@ -56,6 +69,13 @@ pub fn receive_join(
     left_verified.and(right_verified)?;
     let total = spec.bound(Side::Left) + spec.bound(Side::Right);
     notify(progress, "verify", total)?;
+    let bytes = left_header.core.plain_bytes + right_header.core.plain_bytes;
+    if bytes > room.memory_bytes {
+        let left = left.into_sealed(left_header, &spec.binding, seed)?;
+        let right = right.into_sealed(right_header, &spec.binding, seed)?;
+        notify(progress, "open", total)?;
+        return opening::open_streamed(spec, attempt, [left, right], room, progress);
+    }
     let (left_plain, right_plain) = rayon::join(
         || left.open(left_header, &spec.binding, seed),
         || right.open(right_header, &spec.binding, seed),
@@ -70,19 +90,20 @@ pub fn receive_join(
 /// Verifies and opens a release.
 ///
 /// # Errors
-/// As [`receive_join`].
+/// As [`receive_join_within`].
 pub fn receive_release(
     spec: &ReleaseSpec,
     mut stream: Stream<'_>,
     seed: &[u8; SEAL_SEED_BYTES],
+    room: &Room,
     progress: OnProgress<'_>,
 ) -> Result<Joined, PsiError> {
     let header = Header::parse(stream.header)?;
     header.check(Core::of_release(spec, &header.core.attempt()?))?;
     stream.verify(&header)?;
     notify(progress, "verify", spec.rows)?;
-    let plain = stream.open(&header, &spec.binding, seed)?;
-    release::open_release(spec, &plain)
+    let mut sealed = stream.into_sealed(&header, &spec.binding, seed)?;
+    opening::open_release(spec, &mut sealed, room, progress)
 }
 
 impl Stream<'_> {
@@ -104,6 +125,19 @@ impl Stream<'_> {
         let key = outer::open_key(header, &binding.recipients, seed)?;
         self.rewind()?;
         key.open(&mut self.source, header.core.plain_bytes)
+    }
+
+    fn into_sealed<'s>(
+        self,
+        header: &Header,
+        binding: &Binding,
+        seed: &[u8; SEAL_SEED_BYTES],
+    ) -> Result<Sealed<'s>, PsiError>
+    where
+        Self: 's,
+    {
+        let key = outer::open_key(header, &binding.recipients, seed)?;
+        Sealed::new(self.source, key, header.core.plain_bytes)
     }
 
     fn rewind(&mut self) -> Result<(), PsiError> {

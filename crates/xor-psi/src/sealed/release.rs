@@ -1,20 +1,20 @@
 //! A release: one player's plaintext table sealed to the recipients, without a join.
 
 use std::io::Write;
+use std::path::Path;
 
 use arrow_array::ArrayRef;
 use xor_base::random;
 
 use super::header::Core;
 use super::join::notify;
-use super::joined::{Joined, Part, RowStore};
 use super::lists;
 use super::outer::SealedStream;
 use super::sealer::Sealer;
 use super::spec::ReleaseSpec;
+use super::spilled::{self, Scattered};
+use crate::PsiError;
 use crate::oprf::OnProgress;
-use crate::{OpeningError, PsiError};
-use xor_base::rows::RowCodec;
 
 /// Seals exactly the padded bound of rows, in random order.
 ///
@@ -43,32 +43,36 @@ pub fn release_table(
     Ok(stream)
 }
 
-/// Reads the rows of an opened release.
+/// As [`release_table`], for rows that are not in memory together.
 ///
 /// # Errors
-/// `Opening` for anything but rows and fillers.
-pub fn open_release(spec: &ReleaseSpec, plain: &[u8]) -> Result<Joined, PsiError> {
-    let shape = spec.shape();
-    if plain.len() != shape.bytes() {
-        return Err(OpeningError::BadLength.into());
+/// As [`release_table`], or whatever `batches` gives. What is wrong with a later row is found when an earlier
+/// one is on disk, sealed for nobody yet.
+///
+/// # Cost
+/// About `memory` bytes; the stream's length once more in `directory`.
+pub fn release_batches(
+    spec: &ReleaseSpec,
+    batches: impl Iterator<Item = Result<(Vec<ArrayRef>, usize), PsiError>>,
+    (directory, memory): (&Path, usize),
+    sink: &mut (dyn Write + Send),
+    progress: OnProgress<'_>,
+) -> Result<SealedStream, PsiError> {
+    let mut list = Scattered::at_random(directory, spec.shape(), memory)?;
+    let mut rest = spec.rows;
+    for batch in batches {
+        let (columns, rows) = batch?;
+        let bound = spec.rows;
+        rest = rest.checked_sub(rows).ok_or(PsiError::TooManyRows { bound })?;
+        let rows = spec.payload.read(&columns, rows)?;
+        lists::for_each_readable(&rows, spec.shape().width, |records| list.push(records))?;
+        spilled::advance(progress, "seal", bound, [0, 1])?;
     }
-    let mut store = RowStore::default();
-    for record in plain.chunks_exact(shape.width) {
-        let (flag, space) = record.split_first().ok_or(OpeningError::BadLength)?;
-        let length = match flag {
-            0 => 0,
-            1 => spec.payload.measure(space).map_err(|_| OpeningError::BadRow)?,
-            _ => return Err(OpeningError::BadRow.into()),
-        };
-        let (row, rest) = space.split_at_checked(length).ok_or(OpeningError::BadRow)?;
-        if rest.iter().any(|byte| *byte != 0) {
-            return Err(OpeningError::BadRow.into());
-        }
-        if *flag == 1 {
-            store.push(row)?;
-        }
-    }
-    let codecs = [spec.payload.clone(), RowCodec::new(Vec::new())];
-    let part = Part::unmatched([store, RowStore::default()]);
-    Ok(Joined::new(codecs, vec![part]))
+    let list = list.finish(0)?;
+    let core = Core::of_release(spec, &random::array()?);
+    let mut sealer = Sealer::new(sink, core, &spec.binding.recipients)?;
+    spilled::append(&[list], &mut sealer, spec.rows, progress)?;
+    let stream = sealer.finish()?;
+    notify(progress, "seal", spec.rows)?;
+    Ok(stream)
 }

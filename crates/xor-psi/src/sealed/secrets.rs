@@ -59,6 +59,11 @@ impl HalfSecrets {
         })
     }
 
+    /// What was derived before, the left side's first.
+    pub fn of_sides(of_side: [Wiped<Secret>; 2]) -> Self {
+        Self { of_side }
+    }
+
     /// `s_i` of every key.
     pub fn of(&self, side: Side) -> &[Secret] {
         let [left, right] = &self.of_side;

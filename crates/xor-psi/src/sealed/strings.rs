@@ -1,8 +1,8 @@
 //! The string of one key in a closed list: length of the rest ‖ s_o ‖ its rows.
 
-use xor_base::rows::Rows;
 use xor_base::wiped::Wiped;
 
+use super::encoded::Encoded;
 use super::layout::{CellShape, SECRET_BYTES};
 use super::secrets::Secret;
 use crate::PsiError;
@@ -21,7 +21,7 @@ impl GroupString {
     /// `OutOfMemory`.
     pub fn encode(
         &mut self,
-        rows: &Rows<'_>,
+        rows: &impl Encoded,
         members: &[u32],
         secret: Option<&Secret>,
     ) -> Result<&[u8], PsiError> {
@@ -59,12 +59,12 @@ impl GroupString {
 }
 
 /// The bytes of the string of the key with these rows.
-pub(super) fn string_len(rows: &Rows<'_>, members: &[u32], shape: CellShape) -> usize {
+pub(super) fn string_len(rows: &impl Encoded, members: &[u32], shape: CellShape) -> usize {
     let rest = shape.secret_bytes() + rows_len(rows, members);
     leb128_len(rest) + rest
 }
 
-fn rows_len(rows: &Rows<'_>, members: &[u32]) -> usize {
+fn rows_len(rows: &impl Encoded, members: &[u32]) -> usize {
     members.iter().map(|row| rows.encoded_len(*row as usize)).sum()
 }
 

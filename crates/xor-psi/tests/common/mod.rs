@@ -13,11 +13,14 @@ use std::sync::Arc;
 use std::thread;
 
 use arrow_array::{Array, ArrayRef, Decimal128Array, Int64Array, StringArray};
+use xor_base::derive::{Derive, Purpose};
 use xor_channel::{Channel, Meter, memory};
 use xor_psi::PsiError;
 use xor_psi::oprf::{Oprf, Side, ideal::IdealOprf};
 use xor_psi::sealed::spec::JoinSpec;
-use xor_psi::sealed::{Joined, Prepared, SealedJoin, Stream, Table, hex, ideal, outer, receive_join};
+use xor_psi::sealed::{
+    Joined, Prepared, Room, SealedJoin, Stream, Table, hex, ideal, outer, receive_join_within,
+};
 
 pub const SEED: [u8; 32] = [7; 32];
 pub const KINDS: [&str; 5] = ["inner", "semi", "left", "right", "outer"];
@@ -119,6 +122,18 @@ pub fn run(spec: &JoinSpec, tables: &[Table; 2]) -> [Sent; 2] {
 }
 
 pub fn receive(spec: &JoinSpec, sent: &[Sent; 2]) -> Result<Joined, PsiError> {
+    receive_within(spec, sent, &Room::unlimited())
+}
+
+/// So little memory that everything is cut into parts.
+pub fn no_room() -> Room {
+    Room {
+        memory_bytes: 0,
+        directory: std::env::temp_dir(),
+    }
+}
+
+pub fn receive_within(spec: &JoinSpec, sent: &[Sent; 2], room: &Room) -> Result<Joined, PsiError> {
     let [left, right] = sent;
     let (mut left_bytes, mut right_bytes) = (Cursor::new(&left.bytes), Cursor::new(&right.bytes));
     let left = Stream {
@@ -131,7 +146,70 @@ pub fn receive(spec: &JoinSpec, sent: &[Sent; 2]) -> Result<Joined, PsiError> {
         sha256: right.join.stream.sha256,
         source: &mut right_bytes,
     };
-    receive_join(spec, [left, right], &SEED, &mut |_| ControlFlow::Continue(()))
+    let mut progress = |_| ControlFlow::Continue(());
+    receive_join_within(spec, [left, right], &SEED, room, &mut progress)
+}
+
+/// A stream with other plaintext of the same length, sealed as a player that forges it would.
+pub fn resealed(spec: &JoinSpec, side: Side, sent: &Sent, plain: &[u8]) -> Sent {
+    use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+    let key = [9; 32];
+    let chunk_key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).unwrap());
+    let mut chunks: Vec<&[u8]> = plain.chunks(1 << 20).collect();
+    chunks.resize(chunks.len().max(1), &[]);
+    let mut bytes = Vec::new();
+    for (index, chunk) in chunks.iter().enumerate() {
+        let mut nonce = [0; 12];
+        nonce[..8].copy_from_slice(&(index as u64).to_le_bytes());
+        nonce[11] = u8::from(index + 1 == chunks.len());
+        let mut sealed = chunk.to_vec();
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        chunk_key
+            .seal_in_place_append_tag(nonce, Aad::empty(), &mut sealed)
+            .unwrap();
+        bytes.extend(sealed);
+    }
+    let mut header: serde_json::Value = serde_json::from_slice(&sent.join.stream.header).unwrap();
+    let commitment: [u8; 32] = Derive::new(Purpose::Stream).array(&[&key]);
+    header["core"]["key_commitment"] = hex::encode(&commitment).into();
+    let core = serde_json::to_vec(&header["core"]).unwrap();
+    let binding = [
+        b"xor sealed-join v1".as_slice(),
+        &spec.binding.plan_hash,
+        &spec.binding.node.to_le_bytes(),
+        &sent.join.stream.attempt,
+        &[side.byte()],
+        &sha256(&core),
+    ];
+    header["sealed_keys"][0] = sealed_key(&binding.concat(), &key).into();
+    let mut sent = sent.clone();
+    sent.join.stream.header = serde_json::to_vec(&header).unwrap();
+    sent.join.stream.sha256 = sha256(&bytes);
+    sent.bytes = bytes;
+    sent
+}
+
+fn sealed_key(info: &[u8], key: &[u8]) -> String {
+    use hpke::{Deserializable, Kem, OpModeS, Serializable, kem::XWing};
+    let public = outer::public_key(&SEED).unwrap();
+    let public = <XWing as Kem>::PublicKey::from_bytes(&public).unwrap();
+    let (encapsulated, sealed) =
+        hpke::single_shot_seal::<hpke::aead::AesGcm256, hpke::kdf::HkdfSha256, XWing>(
+            &OpModeS::Base,
+            &public,
+            info,
+            key,
+            &[],
+        )
+        .unwrap();
+    hex::encode(&encapsulated.to_bytes()) + &hex::encode(&sealed)
+}
+
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes)
+        .as_ref()
+        .try_into()
+        .unwrap()
 }
 
 /// All rows of a result as sorted texts.

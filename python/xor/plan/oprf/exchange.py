@@ -18,9 +18,8 @@ KNOWN: Final[tuple[Oprf, ...]] = ("dh", "vole")
 BACK_ENDS: Final[tuple[Oprf, ...]] = ("dh", "vole")
 """What the core of this version runs."""
 
-MAX_JOINED: Final[dict[Oprf, int]] = {"dh": 2**21, "vole": 2**24}
-"""Rows of a side, padded. `dh` queues all elements before it reads; `vole` runs in shards, but
-the lists that follow are in memory as a whole."""
+MAX_JOINED: Final[dict[Oprf, int]] = {"dh": 2**21, "vole": 2**27}
+"""Rows of a side, padded. `dh` queues all elements before it reads; `vole` runs in shards."""
 SHARD_ROWS: Final = 2**20
 """Rows of a side, about, that one exchange of `vole` takes at once."""
 

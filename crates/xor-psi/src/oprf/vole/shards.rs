@@ -3,13 +3,15 @@
 // Shards are below their number, positions below the number of inputs: both by construction.
 #![allow(clippy::indexing_slicing)]
 
-use blake3::hazmat::hash_derive_key_context;
+use std::ops::Range;
+
+use blake3::hazmat::{ContextKey, hash_derive_key_context};
 use rayon::prelude::*;
 use xor_base::constants::SIGMA;
 use xor_base::kernels::many::{self, Padded};
 use xor_base::wiped::Wiped;
 
-use super::super::{Input, OprfError, Sizes};
+use super::super::{Assign, Input, OprfError, Outputs, Shelf, Sizes};
 use crate::okvs::{OkvsError, bin_capacity};
 
 const SHARD: &str = "xor vole-oprf v1 shard";
@@ -42,70 +44,141 @@ impl Shards {
         }
     }
 
-    /// The inputs, shard after shard.
+    /// A shard with more inputs than its bound ends the attempt: probability 2^-SIGMA, as neither player chose
+    /// the salt.
     ///
     /// # Errors
-    /// `Unsolvable` if a shard has too many: probability 2^-SIGMA, as neither player chose the salt.
-    pub fn sort(&self, inputs: &[Input], salt: &[u8; 32]) -> Result<Sorted, OprfError> {
-        let of = assign(inputs, salt, self.count);
-        let mut counts = vec![0; self.count];
-        of.iter().for_each(|shard| counts[usize::from(*shard)] += 1);
-        if counts.iter().any(|count| *count > self.sizes.own) {
+    /// `Unsolvable`.
+    pub fn check(&self, inputs: usize) -> Result<(), OprfError> {
+        if inputs > self.sizes.own {
             return Err(OkvsError::Unsolvable.into());
         }
-        let mut ends = Vec::with_capacity(self.count);
+        Ok(())
+    }
+
+    /// The shard of every input.
+    pub fn assign(&self, inputs: &[Input], salt: &[u8; 32]) -> Wiped<u16> {
+        let context = hash_derive_key_context(SHARD);
+        let mut of = Wiped::zeros(inputs.len());
+        inputs
+            .par_chunks(CHUNK)
+            .zip(of.par_chunks_mut(CHUNK))
+            .for_each_init(
+                || Wiped::<Padded>::zeros(CHUNK),
+                |messages, (inputs, of)| assign(&context, inputs, salt, self.count, messages, of),
+            );
+        of
+    }
+}
+
+fn assign(
+    context: &ContextKey,
+    inputs: &[Input],
+    salt: &[u8; 32],
+    count: usize,
+    messages: &mut [Padded],
+    of: &mut [u16],
+) {
+    for (message, input) in messages.iter_mut().zip(inputs) {
+        let (head, body) = message.split_at_mut(salt.len());
+        head.copy_from_slice(salt);
+        body.copy_from_slice(input);
+    }
+    let mut hashed = Wiped::<[u8; 4]>::zeros(inputs.len());
+    many::derive_padded(context, messages, MESSAGE_BYTES, hashed.as_flattened_mut(), 4);
+    for (of, hash) in of.iter_mut().zip(hashed.iter()) {
+        // Uniform up to count · 2^-32.
+        *of = ((u64::from(u32::from_le_bytes(*hash)) * count as u64) >> 32) as u16;
+    }
+}
+
+/// Inputs in memory, with room for all outputs in their order.
+pub struct Held<'a> {
+    inputs: &'a [Input],
+    /// Numbers of inputs, shard after shard.
+    order: Wiped<u32>,
+    /// Where each shard ends in `order`.
+    ends: Vec<usize>,
+    /// The shard that was given out last.
+    shard: usize,
+    pub outputs: Outputs,
+}
+
+impl<'a> Held<'a> {
+    pub fn new(inputs: &'a [Input]) -> Self {
+        Self {
+            inputs,
+            order: Wiped::default(),
+            ends: Vec::new(),
+            shard: 0,
+            outputs: Outputs {
+                of_peer_key: Wiped::default(),
+                of_own_key: Wiped::default(),
+            },
+        }
+    }
+
+    /// Where the numbers of the inputs of one shard stand.
+    fn range(&self, shard: usize) -> Range<usize> {
+        let start = if shard == 0 { 0 } else { self.ends[shard - 1] };
+        start..self.ends[shard]
+    }
+}
+
+impl Shelf for Held<'_> {
+    type Error = OprfError;
+
+    fn count(&self) -> usize {
+        self.inputs.len()
+    }
+
+    fn sort(&mut self, count: usize, assign: Assign<'_>) -> Result<(), OprfError> {
+        if count == 1 {
+            return Ok(());
+        }
+        let of = assign(self.inputs);
+        let mut counts = vec![0; count];
+        of.iter().for_each(|shard| counts[usize::from(*shard)] += 1);
         let mut total = 0;
         for count in counts {
-            ends.push(total);
+            self.ends.push(total);
             total += count;
         }
-        let mut order = Wiped::zeros(inputs.len());
+        self.order = Wiped::zeros(total);
         for (input, shard) in (0_u32..).zip(of.iter()) {
-            let end = &mut ends[usize::from(*shard)];
-            order[*end] = input;
+            let end = &mut self.ends[usize::from(*shard)];
+            self.order[*end] = input;
             *end += 1;
         }
-        Ok(Sorted { order, ends })
+        self.outputs = Outputs {
+            of_peer_key: Wiped::zeros(total),
+            of_own_key: Wiped::zeros(total),
+        };
+        Ok(())
     }
-}
 
-/// Numbers of inputs, shard after shard.
-pub struct Sorted {
-    order: Wiped<u32>,
-    ends: Vec<usize>,
-}
-
-impl Sorted {
-    /// The numbers of the inputs of one shard.
-    pub fn of(&self, shard: usize) -> &[u32] {
-        let start = if shard == 0 { 0 } else { self.ends[shard - 1] };
-        &self.order[start..self.ends[shard]]
+    fn inputs(&mut self, shard: usize) -> Result<Wiped<Input>, OprfError> {
+        self.shard = shard;
+        if self.ends.is_empty() {
+            return Ok(self.inputs.iter().copied().collect());
+        }
+        let members = self.order[self.range(shard)].iter();
+        Ok(members.map(|input| self.inputs[*input as usize]).collect())
     }
-}
 
-fn assign(inputs: &[Input], salt: &[u8; 32], count: usize) -> Wiped<u16> {
-    let context = hash_derive_key_context(SHARD);
-    let mut of = Wiped::zeros(inputs.len());
-    inputs
-        .par_chunks(CHUNK)
-        .zip(of.par_chunks_mut(CHUNK))
-        .for_each_init(
-            || Wiped::<Padded>::zeros(CHUNK),
-            |messages, (inputs, of)| {
-                for (message, input) in messages.iter_mut().zip(inputs) {
-                    let (head, body) = message.split_at_mut(salt.len());
-                    head.copy_from_slice(salt);
-                    body.copy_from_slice(input);
-                }
-                let mut hashed = Wiped::<[u8; 4]>::zeros(inputs.len());
-                many::derive_padded(&context, messages, MESSAGE_BYTES, hashed.as_flattened_mut(), 4);
-                for (of, hash) in of.iter_mut().zip(hashed.iter()) {
-                    // Uniform up to count · 2^-32.
-                    *of = ((u64::from(u32::from_le_bytes(*hash)) * count as u64) >> 32) as u16;
-                }
-            },
-        );
-    of
+    fn keep(&mut self, _: &[Input], outputs: Outputs) -> Result<(), OprfError> {
+        if self.ends.is_empty() {
+            self.outputs = outputs;
+            return Ok(());
+        }
+        let made = outputs.of_peer_key.iter().zip(outputs.of_own_key.iter());
+        let members = &self.order[self.range(self.shard)];
+        for (input, (of_peer_key, of_own_key)) in members.iter().zip(made) {
+            self.outputs.of_peer_key[*input as usize] = *of_peer_key;
+            self.outputs.of_own_key[*input as usize] = *of_own_key;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -136,33 +209,34 @@ mod tests {
             count: 7,
             sizes: Sizes { own: 3200, peer: 0 },
         };
-        let sorted = shards.sort(&inputs, &[1; 32]).unwrap();
-        let mut all: Vec<u32> = (0..7).flat_map(|shard| sorted.of(shard).to_vec()).collect();
+        let shard = |inputs: &[Input], number: usize, salt: u8| {
+            let mut held = Held::new(inputs);
+            held.sort(7, &|inputs| shards.assign(inputs, &[salt; 32]))
+                .unwrap();
+            held.inputs(number).unwrap()
+        };
         // Neither order nor neighbours matter.
         let reversed: Vec<Input> = inputs.iter().rev().copied().collect();
-        let other = shards.sort(&reversed, &[1; 32]).unwrap();
-        for shard in 0..7 {
-            let mut mirrored: Vec<u32> = other.of(shard).iter().map(|i| 19_999 - i).collect();
-            mirrored.reverse();
-            assert_eq!(mirrored, sorted.of(shard));
+        let mut all = Vec::new();
+        for number in 0..7 {
+            let of = shard(&inputs, number, 1);
+            assert!(shard(&reversed, number, 1).iter().rev().eq(of.iter()));
+            all.extend_from_slice(&of);
         }
         all.sort_unstable();
-        assert!(all.into_iter().eq(0..20_000));
-        assert!(shards.sort(&inputs, &[2; 32]).unwrap().of(0) != sorted.of(0));
+        let mut expected = inputs.clone();
+        expected.sort_unstable();
+        assert!(all == expected);
+        assert!(shard(&inputs, 0, 2) != shard(&inputs, 0, 1));
     }
 
     #[test]
     fn a_shard_with_too_many_inputs_ends_the_attempt() {
-        let inputs: Vec<Input> = (0..100_u32)
-            .map(|i| [i.to_le_bytes(); 8].as_flattened().try_into().unwrap())
-            .collect();
         let shards = Shards {
             count: 4,
             sizes: Sizes { own: 24, peer: 0 },
         };
-        assert_eq!(
-            shards.sort(&inputs, &[1; 32]).err().unwrap().code(),
-            "protocol.not-encodable"
-        );
+        assert!(shards.check(24).is_ok());
+        assert_eq!(shards.check(25).err().unwrap().code(), "protocol.not-encodable");
     }
 }

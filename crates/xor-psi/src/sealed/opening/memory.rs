@@ -1,7 +1,4 @@
-//! The analyst: from two verified plaintext streams to the rows that matched.
-//!
-//! What is found wrong here was written by a player that did not follow the protocol. It is told to the
-//! analyst only: an error that reached a player would answer a question about one chosen key.
+//! Opening where both streams fit into memory: cells are found by an index of their labels.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,12 +6,13 @@ use rayon::prelude::*;
 use xor_base::derive::{Derive, Purpose};
 use xor_base::rows::RowCodec;
 
-use super::cells::{CellList, is_ascending};
-use super::joined::{Joined, Part, RowStore};
-use super::layout::SECRET_BYTES;
-use super::reader::Reader;
-use super::secrets::{Attempt, CellStream, Secret, opener_keys};
-use super::spec::{JoinKind, JoinSpec};
+use super::super::cells::{CellList, is_ascending};
+use super::super::joined::{Joined, Part, RowStore};
+use super::super::layout::SECRET_BYTES;
+use super::super::reader::Reader;
+use super::super::secrets::{Attempt, CellStream, Secret, opener_keys};
+use super::super::spec::{JoinKind, JoinSpec};
+use super::super::written::readable_row;
 use crate::oprf::Side;
 use crate::{OpeningError, PsiError};
 
@@ -53,7 +51,7 @@ pub fn open(spec: &JoinSpec, attempt: [u8; 16], streams: [&[u8]; 2]) -> Result<J
 
 /// What a side may still use up. All tasks share it, so a forged list costs no more memory than an honest
 /// one.
-pub(super) struct Budget(AtomicUsize);
+pub(in super::super) struct Budget(AtomicUsize);
 
 impl Budget {
     pub fn new(count: usize) -> Self {
@@ -69,7 +67,7 @@ impl Budget {
 }
 
 /// One side's lists, checked for order and repetition.
-pub(super) struct SideLists<'a> {
+pub(in super::super) struct SideLists<'a> {
     side: Side,
     openers: &'a [Secret],
     pub cells: CellList<'a>,
@@ -105,19 +103,7 @@ impl<'a> SideLists<'a> {
     /// The row in a readable record, or nothing in a filler.
     pub fn readable_row(&self, index: usize) -> Result<Option<&'a [u8]>, PsiError> {
         let body = self.cells.body(index).get(self.cells.shape.secret_bytes()..);
-        let (flag, space) = body
-            .and_then(<[u8]>::split_first)
-            .ok_or(OpeningError::BadLength)?;
-        let (length, is_row) = match flag {
-            0 => (0, false),
-            1 => (self.codec.measure(space).map_err(|_| OpeningError::BadRow)?, true),
-            _ => return Err(OpeningError::BadRow.into()),
-        };
-        let (row, rest) = space.split_at_checked(length).ok_or(OpeningError::BadRow)?;
-        if rest.iter().any(|byte| *byte != 0) {
-            return Err(OpeningError::BadRow.into());
-        }
-        Ok(is_row.then_some(row))
+        Ok(readable_row(self.codec, body.unwrap_or_default())?)
     }
 }
 
