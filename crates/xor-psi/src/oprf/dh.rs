@@ -1,4 +1,4 @@
-//! 2HashDH on ristretto255: RFC 9497 in VOPRF mode, both directions at once.
+//! 2HashDH on ristretto255: RFC 9497 in VOPRF mode, in one direction or both at once.
 //!
 //! `docs/protocols/dh-oprf.md` has the messages, the argument and the costs.
 
@@ -13,7 +13,9 @@ use super::rfc9497::{
     self, ELEMENT_BYTES, Element, Encoded, HASH_BYTES, KeyPair, PROOF_BYTES, fill_random, hash_to_group,
     random_scalar,
 };
-use super::{Input, OnProgress, Oprf, OprfError, Output, Outputs, Progress, Side, Sizes, batch, report};
+use super::{
+    Directions, Input, OnProgress, Oprf, OprfError, Output, Outputs, Progress, Side, Sizes, batch, report,
+};
 
 /// Elements under one proof: the peer verifies while the next batch is evaluated, and is never
 /// silent for longer than one takes. RFC 9497 counts elements in two bytes.
@@ -34,8 +36,9 @@ const CHUNK: usize = 256;
 /// are new in every exchange. The peer learns nothing but `sizes.own`.
 ///
 /// # Cost
-/// Sends 36 + 32·own + 4·⌈own/2^14⌉ + 32·peer + 68·⌈peer/2^14⌉ bytes in two one-way trips. Three
-/// multiplications of a point per own row of the bound, one per row of the peer's.
+/// A player that receives sends 32·own + 4·⌈own/2^14⌉ bytes, one that serves 36 + 32·peer + 68·⌈peer/2^14⌉; two
+/// one-way trips. Two multiplications of a point per own row of the bound for the peer's function, one for its own,
+/// one per row of the peer's that is served.
 ///
 /// # Source
 /// RFC 9497 sections 2, 3.3.2 and 4.1; Jarecki, Kiayias, Krawczyk 2014 (2HashDH).
@@ -58,23 +61,26 @@ impl DhOprf {
 
     /// Bytes that one player sends, frame headers included.
     #[must_use]
-    pub fn sent_bytes(sizes: Sizes) -> u64 {
-        Self::new().cost(sizes)
+    pub fn sent_bytes(directions: Directions, sizes: Sizes) -> u64 {
+        Self::new().cost(directions, sizes)
     }
 
-    fn cost(self, sizes: Sizes) -> u64 {
+    fn cost(self, directions: Directions, sizes: Sizes) -> u64 {
         let header = xor_channel::FRAME_HEADER_BYTES;
         let key = header + ELEMENT_BYTES;
         let blinded = ELEMENT_BYTES * sizes.own + header * sizes.own.div_ceil(self.batch);
         let evaluated = ELEMENT_BYTES * sizes.peer + (header + PROOF_BYTES) * sizes.peer.div_ceil(self.batch);
-        (key + blinded + evaluated) as u64
+        let receiving = if directions.receives() { blinded } else { 0 };
+        let serving = if directions.serves() { key + evaluated } else { 0 };
+        (receiving + serving) as u64
     }
 }
 
 impl Oprf for DhOprf {
-    fn exchange(
+    fn evaluate(
         &mut self,
         _side: Side,
+        directions: Directions,
         inputs: &[Input],
         sizes: Sizes,
         channel: &mut dyn Channel,
@@ -90,12 +96,13 @@ impl Oprf for DhOprf {
                 limit: MAX_BOUND,
             });
         }
-        let key = KeyPair::generate()?;
-        let total = 2 * sizes.own as u64 + sizes.peer as u64;
+        let key = directions.serves().then(KeyPair::generate).transpose()?;
+        let receiving = if directions.receives() { 2 * sizes.own } else { 0 };
+        let serving = if directions.serves() { sizes.peer } else { 0 };
         let steps = Steps {
             progress,
             done: 0,
-            total,
+            total: (receiving + serving) as u64,
         };
         let mut run = Run {
             key,
@@ -103,7 +110,10 @@ impl Oprf for DhOprf {
             channel,
             steps,
         };
-        run.exchange(inputs, sizes)
+        match directions {
+            Directions::Serve => run.serve(inputs, sizes),
+            _ => run.receive(inputs, sizes),
+        }
     }
 }
 
@@ -138,23 +148,26 @@ impl Steps<'_> {
 
 /// One exchange.
 struct Run<'a> {
-    key: KeyPair,
+    /// Of this player, if it serves.
+    key: Option<KeyPair>,
     batch: usize,
     channel: &'a mut dyn Channel,
     steps: Steps<'a>,
 }
 
 impl Run<'_> {
-    fn exchange(&mut self, inputs: &[Input], sizes: Sizes) -> Result<Outputs, OprfError> {
+    fn receive(&mut self, inputs: &[Input], sizes: Sizes) -> Result<Outputs, OprfError> {
         // 1. The key is out before anything of the peer is read, so it cannot depend on its elements.
-        self.channel.send(self.key.public())?;
+        self.send_public_key()?;
         // 2. Own inputs and fillers, blinded.
         let mut request = self.send_blinded(pad(inputs, sizes.own)?)?;
         // 3. The peer's key and elements.
         let peer_key = self.receive_public_key()?;
-        let elements = self.receive_blinded(sizes.peer)?;
         // 4. Serve the peer.
-        self.send_evaluated(&elements)?;
+        if self.key.is_some() {
+            let elements = self.receive_blinded(sizes.peer)?;
+            self.send_evaluated(&elements)?;
+        }
         // 5. Verify, unblind, and forget the fillers.
         let mut of_own_key = Wiped::new(std::mem::take(&mut request.of_own_key));
         let mut of_peer_key = Wiped::new(std::mem::take(&mut *self.receive_evaluated(&peer_key, request)?));
@@ -164,6 +177,31 @@ impl Run<'_> {
             of_peer_key,
             of_own_key,
         })
+    }
+
+    /// 1., 3. and 4. only: the peer has no key.
+    fn serve(&mut self, inputs: &[Input], sizes: Sizes) -> Result<Outputs, OprfError> {
+        self.send_public_key()?;
+        let padded = pad(inputs, sizes.own)?;
+        let mut of_own_key = Zeroizing::new(Vec::with_capacity(sizes.own));
+        for batch in padded.chunks(self.batch) {
+            of_own_key.extend_from_slice(&work_batch(self.key.as_ref(), batch, &[])?.1);
+        }
+        let elements = self.receive_blinded(sizes.peer)?;
+        self.send_evaluated(&elements)?;
+        let mut of_own_key = Wiped::new(std::mem::take(&mut *of_own_key));
+        of_own_key.truncate(inputs.len());
+        Ok(Outputs {
+            of_own_key,
+            ..Outputs::default()
+        })
+    }
+
+    fn send_public_key(&mut self) -> Result<(), OprfError> {
+        match &self.key {
+            Some(key) => Ok(self.channel.send(key.public())?),
+            None => Ok(()),
+        }
     }
 
     fn send_blinded(&mut self, inputs: Zeroizing<Vec<Input>>) -> Result<Request, OprfError> {
@@ -177,7 +215,7 @@ impl Run<'_> {
                 blinds.push(*random_scalar()?);
             }
             let fresh = blinds.get(start..).unwrap_or_default();
-            let (elements, outputs) = blind_batch(&self.key, batch, fresh)?;
+            let (elements, outputs) = work_batch(self.key.as_ref(), batch, fresh)?;
             self.channel.send(elements.as_flattened())?;
             blinded.extend_from_slice(&elements);
             of_own_key.extend_from_slice(&outputs);
@@ -197,7 +235,7 @@ impl Run<'_> {
             return Err(OprfError::BadPublicKey);
         };
         // A mirror would make both halves of every pair secret depend on one key.
-        if encoded == self.key.public() {
+        if self.key.as_ref().is_some_and(|key| encoded == key.public()) {
             return Err(OprfError::ReflectedPublicKey);
         }
         Element::decode(encoded).ok_or(OprfError::BadPublicKey)
@@ -214,14 +252,14 @@ impl Run<'_> {
     }
 
     fn send_evaluated(&mut self, elements: &[Encoded]) -> Result<(), OprfError> {
+        let Some(key) = &self.key else { return Ok(()) };
         for batch in elements.chunks(self.batch) {
             let blinded = decode_batch(batch).ok_or(OprfError::BadBlindedElement)?;
-            let key = &self.key;
             let evaluated: Vec<Encoded> = blinded
                 .par_chunks(CHUNK)
                 .flat_map_iter(|chunk| rfc9497::blind_evaluate(key, chunk))
                 .collect();
-            let proof = batch::prove(&self.key, &blinded, &evaluated)?;
+            let proof = batch::prove(key, &blinded, &evaluated)?;
             let frame = [evaluated.as_flattened(), &proof].concat();
             self.channel.send(&frame)?;
             self.steps.advance(batch.len())?;
@@ -263,19 +301,26 @@ fn pad(inputs: &[Input], bound: usize) -> Result<Zeroizing<Vec<Input>>, OprfErro
 
 type Blinded = (Vec<Encoded>, Zeroizing<Vec<Output>>);
 
-/// Blinds a batch and evaluates it under one's own key.
-fn blind_batch(key: &KeyPair, inputs: &[Input], blinds: &[Scalar]) -> Result<Blinded, OprfError> {
+/// Blinds a batch, if there are blinds, and evaluates it under this player's key, if it has one.
+fn work_batch(key: Option<&KeyPair>, inputs: &[Input], blinds: &[Scalar]) -> Result<Blinded, OprfError> {
     let chunks: Vec<Blinded> = inputs
         .par_chunks(CHUNK)
-        .zip(blinds.par_chunks(CHUNK))
-        .map(|(inputs, blinds)| {
+        .enumerate()
+        .map(|(number, inputs)| {
             // Room for all at once: a vector that grew would leave copies behind.
             let mut points = Zeroizing::new(Vec::<RistrettoPoint>::with_capacity(inputs.len()));
             for input in inputs {
                 points.push(hash_to_group(input)?);
             }
-            let blinded = rfc9497::blind(&points, blinds);
-            let outputs = truncate_all(rfc9497::evaluate(key, inputs, &points));
+            let blinds = blinds.get(number * CHUNK..).unwrap_or_default();
+            let blinded = match blinds.get(..inputs.len()) {
+                Some(blinds) => rfc9497::blind(&points, blinds),
+                None => Vec::new(),
+            };
+            let outputs = match key {
+                Some(key) => truncate_all(rfc9497::evaluate(key, inputs, &points)),
+                None => Zeroizing::new(Vec::new()),
+            };
             Ok((blinded, outputs))
         })
         .collect::<Result<_, OprfError>>()?;

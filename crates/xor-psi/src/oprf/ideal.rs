@@ -4,11 +4,10 @@
 //! twin of the real back ends in tests, and no plan can name it.
 
 use sha2::{Digest, Sha512};
-use xor_base::wiped::Wiped;
 use xor_channel::Channel;
 use zeroize::Zeroizing;
 
-use super::{Input, OnProgress, Oprf, OprfError, Output, Outputs, Progress, Shelf, Side, Sizes};
+use super::{Directions, Input, OnProgress, Oprf, OprfError, Output, Outputs, Progress, Shelf, Side, Sizes};
 use crate::PsiError;
 use crate::oprf::report;
 
@@ -42,7 +41,7 @@ impl IdealOprf {
         (end(), end())
     }
 
-    fn evaluate(&self, key_of: Side, input: &Input) -> Output {
+    fn function(&self, key_of: Side, input: &Input) -> Output {
         let digest = Sha512::new()
             .chain_update(*self.seed)
             .chain_update(self.exchange.to_le_bytes())
@@ -54,16 +53,14 @@ impl IdealOprf {
         output
     }
 
-    fn outputs(&self, side: Side, inputs: &[Input]) -> Outputs {
-        let under = |key_of: Side| {
-            inputs
-                .iter()
-                .map(|input| self.evaluate(key_of, input))
-                .collect::<Vec<_>>()
+    fn outputs(&self, side: Side, directions: Directions, inputs: &[Input]) -> Outputs {
+        let under = |key_of: Side, is_asked: bool| {
+            let inputs = if is_asked { inputs } else { &[] };
+            inputs.iter().map(|input| self.function(key_of, input)).collect()
         };
         Outputs {
-            of_peer_key: Wiped::new(under(side.other())),
-            of_own_key: Wiped::new(under(side)),
+            of_peer_key: under(side.other(), directions.receives()),
+            of_own_key: under(side, directions.serves()),
         }
     }
 
@@ -112,16 +109,17 @@ impl IdealOprf {
 
 impl Oprf for IdealOprf {
     /// One frame of 25 bytes each way: both ends check that they mean the same exchange.
-    fn exchange(
+    fn evaluate(
         &mut self,
         side: Side,
+        directions: Directions,
         inputs: &[Input],
         sizes: Sizes,
         channel: &mut dyn Channel,
         progress: OnProgress<'_>,
     ) -> Result<Outputs, OprfError> {
         self.agree(side, inputs.len(), sizes, channel)?;
-        let outputs = self.outputs(side, inputs);
+        let outputs = self.outputs(side, directions, inputs);
         self.finish(sizes, progress)?;
         Ok(outputs)
     }
@@ -142,7 +140,7 @@ impl Oprf for IdealOprf {
         })?;
         for shard in 0..SHARDS {
             let inputs = shelf.inputs(shard)?;
-            let outputs = self.outputs(side, &inputs);
+            let outputs = self.outputs(side, Directions::Both, &inputs);
             shelf.keep(&inputs, outputs)?;
         }
         Ok(self.finish(sizes, progress)?)

@@ -75,9 +75,32 @@ pub struct Sizes {
     pub peer: usize,
 }
 
-/// The function under both keys on this player's own inputs, in their order.
+/// Which of two functions an exchange evaluates, as one player sees it: the peer's on its own inputs, its own for
+/// the peer, or both. The peer says the opposite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Directions {
+    Both,
+    /// The peer holds the only key.
+    Receive,
+    /// This player holds the only key.
+    Serve,
+}
+
+impl Directions {
+    #[must_use]
+    pub fn receives(self) -> bool {
+        self != Self::Serve
+    }
+
+    #[must_use]
+    pub fn serves(self) -> bool {
+        self != Self::Receive
+    }
+}
+
+/// The functions on this player's own inputs, in their order; none under a key that there is not.
 /// Wiped when dropped.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Outputs {
     pub of_peer_key: Wiped<Output>,
     pub of_own_key: Wiped<Output>,
@@ -86,7 +109,8 @@ pub struct Outputs {
 impl std::fmt::Debug for Outputs {
     // Outputs are secrets: only their number is shown.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Outputs({} inputs)", self.of_own_key.len())
+        let inputs = self.of_own_key.len().max(self.of_peer_key.len());
+        write!(formatter, "Outputs({inputs} inputs)")
     }
 }
 
@@ -101,20 +125,34 @@ pub struct Progress {
 /// Is told about progress; answers `Break` to cancel the step.
 pub type OnProgress<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
 
-/// A pseudo-random function that two players evaluate for each other, both directions at once.
+/// A pseudo-random function that two players evaluate for each other, both directions at once, or for one of them.
 pub trait Oprf {
-    /// Draws a fresh key, evaluates the peer's function on `inputs` and serves the peer.
+    /// Draws a fresh key where this player serves, and evaluates the peer's function on `inputs` where it receives.
     ///
     /// # Shapes
-    /// `inputs`: [n], distinct, n ≤ `sizes.own`, n secret. Both outputs: [n], in the same order.
+    /// `inputs`: [n], distinct, n ≤ `sizes.own`, n secret. Each output: [n], in the same order.
     ///
     /// # Errors
     /// `TooManyInputs` before the peer is contacted; a channel error; a failed check of the peer's
     /// messages; `Cancelled` when `progress` answers so.
     ///
     /// # Security
-    /// The peer learns `sizes.own` and no more of `inputs`; this player learns `sizes.peer`. A peer
-    /// obtains the function at no more than `sizes.peer` points of its choice.
+    /// The peer learns `sizes.own` and no more of `inputs`; this player learns `sizes.peer`. A peer that is
+    /// served obtains the function at no more than `sizes.peer` points of its choice.
+    fn evaluate(
+        &mut self,
+        side: Side,
+        directions: Directions,
+        inputs: &[Input],
+        sizes: Sizes,
+        channel: &mut dyn Channel,
+        progress: OnProgress<'_>,
+    ) -> Result<Outputs, OprfError>;
+
+    /// [`Self::evaluate`] in both directions.
+    ///
+    /// # Errors
+    /// As [`Self::evaluate`].
     fn exchange(
         &mut self,
         side: Side,
@@ -122,7 +160,9 @@ pub trait Oprf {
         sizes: Sizes,
         channel: &mut dyn Channel,
         progress: OnProgress<'_>,
-    ) -> Result<Outputs, OprfError>;
+    ) -> Result<Outputs, OprfError> {
+        self.evaluate(side, Directions::Both, inputs, sizes, channel, progress)
+    }
 
     /// As [`Self::exchange`], for inputs that are never in memory together. What travels is the same.
     ///

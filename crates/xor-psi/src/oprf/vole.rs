@@ -1,4 +1,4 @@
-//! VOLE and a key-value store: the RR22 family with malicious checks, both directions at once.
+//! VOLE and a key-value store: the RR22 family with malicious checks, in one direction or both at once.
 //!
 //! `docs/protocols/vole-oprf.md` has the messages, the argument and the costs.
 
@@ -16,7 +16,7 @@ use xor_channel::{Channel, FRAME_HEADER_BYTES};
 use xor_correlation::vole::{LpnVole, Vole};
 use xor_correlation::{CorrelationError, Counts, Seat};
 
-use super::{Input, OnProgress, Oprf, OprfError, Outputs, Progress, Shelf, Side, Sizes, report};
+use super::{Directions, Input, OnProgress, Oprf, OprfError, Outputs, Progress, Shelf, Side, Sizes, report};
 use crate::PsiError;
 use crate::okvs::{Free, Rows, Shape};
 use coins::Coins;
@@ -70,14 +70,14 @@ impl VoleOprf {
     ///
     /// # Errors
     /// `BoundTooLarge`.
-    pub fn sent_bytes(sizes: Sizes, is_first: bool) -> Result<u64, OprfError> {
+    pub fn sent_bytes(directions: Directions, sizes: Sizes, is_first: bool) -> Result<u64, OprfError> {
         check_bound(sizes)?;
         let shards = Shards::new(sizes);
-        let [own, peer] = shapes(shards.sizes)?;
-        let frames = own.table_len().div_ceil(FRAME_BLOCKS);
-        let table = own.table_len() * Block::BYTES + frames * FRAME_HEADER_BYTES;
+        let shapes = Shapes::new(directions, shards.sizes)?;
+        let own = table_len(shapes.own);
+        let table = own * Block::BYTES + own.div_ceil(FRAME_BLOCKS) * FRAME_HEADER_BYTES;
         let coins: usize = coins::FRAMES.iter().map(|bytes| bytes + FRAME_HEADER_BYTES).sum();
-        let voles = |is_first| LpnVole::sent_bytes(counts(own, peer), TREE_DEPTH, is_first);
+        let voles = |is_first| LpnVole::sent_bytes(shapes.counts(), TREE_DEPTH, is_first);
         let later = shards.count as u64 - 1;
         Ok(voles(is_first) + later * voles(false) + shards.count as u64 * (table + coins) as u64)
     }
@@ -94,9 +94,10 @@ impl<V: Vole> VoleOprf<V> {
 }
 
 impl<V: Vole> Oprf for VoleOprf<V> {
-    fn exchange(
+    fn evaluate(
         &mut self,
         side: Side,
+        directions: Directions,
         inputs: &[Input],
         sizes: Sizes,
         channel: &mut dyn Channel,
@@ -106,7 +107,7 @@ impl<V: Vole> Oprf for VoleOprf<V> {
         check_count(inputs.len(), sizes)?;
         let shards = Shards::new(sizes);
         let mut held = Held::new(inputs);
-        self.exchange_shards(side, &mut held, shards, channel, progress)?;
+        self.evaluate_shards((side, directions), &mut held, shards, channel, progress)?;
         Ok(held.outputs)
     }
 
@@ -120,15 +121,16 @@ impl<V: Vole> Oprf for VoleOprf<V> {
     ) -> Result<(), PsiError> {
         check_bound(sizes)?;
         check_count(shelf.count(), sizes)?;
-        self.exchange_shards(side, shelf, Shards::new(sizes), channel, progress)
+        let seat = (side, Directions::Both);
+        self.evaluate_shards(seat, shelf, Shards::new(sizes), channel, progress)
     }
 }
 
 impl<V: Vole> VoleOprf<V> {
     /// One exchange for each shard, with coins and a Δ of its own.
-    fn exchange_shards<S: Shelf + ?Sized>(
+    fn evaluate_shards<S: Shelf + ?Sized>(
         &mut self,
-        side: Side,
+        (side, directions): (Side, Directions),
         shelf: &mut S,
         shards: Shards,
         channel: &mut dyn Channel,
@@ -142,15 +144,16 @@ impl<V: Vole> VoleOprf<V> {
             None => (self.make)(coins.salt(), seat(side)).map_err(OprfError::from)?,
         };
         shelf.sort(shards.count, &|inputs| shards.assign(inputs, coins.salt()))?;
+        let shapes = Shapes::new(directions, shards.sizes)?;
         let mut run = Run {
             side,
             sizes: shards.sizes,
-            shapes: shapes(shards.sizes)?,
+            shapes,
             coins,
             channel,
             progress,
             done: 0,
-            total: shards.count * (2 * shards.sizes.own + shards.sizes.peer),
+            total: shards.count * shapes.steps(shards.sizes),
         };
         for shard in 0..shards.count {
             if shard > 0 {
@@ -158,7 +161,7 @@ impl<V: Vole> VoleOprf<V> {
             }
             let inputs = shelf.inputs(shard)?;
             shards.check(inputs.len())?;
-            let outputs = run.exchange(&mut vole, &inputs)?;
+            let outputs = run.evaluate(&mut vole, &inputs)?;
             shelf.keep(&inputs, outputs)?;
         }
         self.vole = Some(vole);
@@ -184,17 +187,40 @@ fn check_bound(sizes: Sizes) -> Result<(), OprfError> {
     Ok(())
 }
 
-/// Of this player's table and of the peer's.
-fn shapes(sizes: Sizes) -> Result<[Shape; 2], OprfError> {
-    Ok([Shape::new(sizes.own)?, Shape::new(sizes.peer)?])
+/// Of this player's table, where it receives, and of the peer's, where it serves.
+#[derive(Clone, Copy)]
+struct Shapes {
+    own: Option<Shape>,
+    peer: Option<Shape>,
 }
 
-/// A slot for each entry of a table: received for this player's own, sent for the peer's.
-fn counts(own: Shape, peer: Shape) -> Counts {
-    Counts {
-        receive: own.table_len(),
-        send: peer.table_len(),
+impl Shapes {
+    fn new(directions: Directions, sizes: Sizes) -> Result<Self, OprfError> {
+        let of = |is_asked: bool, bound| is_asked.then(|| Shape::new(bound)).transpose();
+        Ok(Self {
+            own: of(directions.receives(), sizes.own)?,
+            peer: of(directions.serves(), sizes.peer)?,
+        })
     }
+
+    /// A slot for each entry of a table: received for this player's own, sent for the peer's.
+    fn counts(self) -> Counts {
+        Counts {
+            receive: table_len(self.own),
+            send: table_len(self.peer),
+        }
+    }
+
+    /// What is reported as done: slots, and each table that travels.
+    fn steps(self, sizes: Sizes) -> usize {
+        let own = self.own.map_or(0, |_| sizes.own);
+        let peer = self.peer.map_or(0, |_| sizes.peer);
+        sizes.own + own + peer
+    }
+}
+
+fn table_len(shape: Option<Shape>) -> usize {
+    shape.map_or(0, |shape| shape.table_len())
 }
 
 fn seat(side: Side) -> Seat {
@@ -204,13 +230,12 @@ fn seat(side: Side) -> Seat {
     }
 }
 
-/// One exchange after the other.
+/// One evaluation after the other.
 struct Run<'a> {
     side: Side,
-    /// Of each exchange.
+    /// Of each.
     sizes: Sizes,
-    /// Own, peer's.
-    shapes: [Shape; 2],
+    shapes: Shapes,
     coins: Coins,
     channel: &'a mut dyn Channel,
     progress: OnProgress<'a>,
@@ -219,41 +244,46 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn exchange(&mut self, vole: &mut impl Vole, inputs: &[Input]) -> Result<Outputs, OprfError> {
-        let [own, peer] = self.shapes;
+    fn evaluate(&mut self, vole: &mut impl Vole, inputs: &[Input]) -> Result<Outputs, OprfError> {
+        let Shapes { own, peer } = self.shapes;
         let points = Points::new(inputs, self.sizes.own, self.coins.salt())?;
-        // 3. Slots of both directions, not yet checked.
-        let mut begun = vole.begin(counts(own, peer), self.channel)?;
+        // 3. Slots of each direction, not yet checked.
+        let mut begun = vole.begin(self.shapes.counts(), self.channel)?;
         self.advance(self.sizes.own)?;
         // 4. A' hides the table as a whole: it may leave before the checks.
         self.coins.open_seed(self.channel)?;
-        let rows = Rows::place(own, self.coins.own_seed(), &points.digests)?;
-        self.send_table(&rows, &points, &begun.a)?;
+        let place = |shape, seed| Rows::place(shape, seed, &points.digests);
+        let own_rows = own.map(|shape| place(shape, self.coins.own_seed())).transpose()?;
+        if let Some(rows) = &own_rows {
+            self.send_table(rows, &points, &begun.a)?;
+        }
         drop(std::mem::take(&mut begun.a));
         // 5. The peer's table, and the checks.
         vole.confirm(&mut begun, self.channel)?;
         self.coins.read_seed(self.channel)?;
-        let table = self.receive_table()?;
+        let table = peer.map(|shape| self.receive_table(shape)).transpose()?;
         self.coins.open_mask(self.channel)?;
         let (received, sent) = vole.finish(begun, self.channel)?;
         self.coins.read_mask(self.channel)?;
-        // 6. Both functions on all points, fillers included; these are forgotten last.
+        // 6. The functions on all points, fillers included; these are forgotten last.
+        let mut outputs = Outputs::default();
         let mut decoded = Wiped::zeros(points.len());
-        rows.decode(&received.c, &mut decoded)?;
-        drop((rows, received));
-        let mut of_peer_key = points.outputs(&decoded, self.coins.own_mask(), self.side.other());
-        // K = V + A · Δ gives Decode(C, y) for every y that the peer's table holds, once Δ · H(y) is added.
-        let mut key = sent.v;
-        mul_add_slices(&mut key, &table, *sent.delta);
-        Rows::place(peer, self.coins.peer_seed(), &points.digests)?.decode(&key, &mut decoded)?;
-        mul_add_slices(&mut decoded, &points.values, *sent.delta);
-        let mut of_own_key = points.outputs(&decoded, self.coins.peer_mask(), self.side);
-        of_own_key.truncate(inputs.len());
-        of_peer_key.truncate(inputs.len());
-        Ok(Outputs {
-            of_peer_key,
-            of_own_key,
-        })
+        if let Some(rows) = own_rows {
+            rows.decode(&received.c, &mut decoded)?;
+            drop((rows, received));
+            outputs.of_peer_key = points.outputs(&decoded, self.coins.own_mask(), self.side.other());
+            outputs.of_peer_key.truncate(inputs.len());
+        }
+        if let (Some(shape), Some(table)) = (peer, table) {
+            // K = V + A · Δ gives Decode(C, y) for every y that the peer's table holds, once Δ · H(y) is added.
+            let mut key = sent.v;
+            mul_add_slices(&mut key, &table, *sent.delta);
+            place(shape, self.coins.peer_seed())?.decode(&key, &mut decoded)?;
+            mul_add_slices(&mut decoded, &points.values, *sent.delta);
+            outputs.of_own_key = points.outputs(&decoded, self.coins.peer_mask(), self.side);
+            outputs.of_own_key.truncate(inputs.len());
+        }
+        Ok(outputs)
     }
 
     fn send_table(&mut self, rows: &Rows, points: &Points, mask: &[Block]) -> Result<(), OprfError> {
@@ -265,8 +295,7 @@ impl Run<'_> {
         self.advance(self.sizes.own)
     }
 
-    fn receive_table(&mut self) -> Result<Vec<Block>, OprfError> {
-        let [_, shape] = self.shapes;
+    fn receive_table(&mut self, shape: Shape) -> Result<Vec<Block>, OprfError> {
         let mut table = vec![Block::ZERO; shape.table_len()];
         for blocks in table.chunks_mut(FRAME_BLOCKS) {
             let frame = self.channel.receive_exactly(blocks.len() * Block::BYTES)?;

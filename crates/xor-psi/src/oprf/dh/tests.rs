@@ -171,7 +171,7 @@ proptest! {
             let (own_batches, peer_batches) = (own.div_ceil(batch), peer.div_ceil(batch));
             let sent = 36 + 32 * own + 4 * own_batches + 32 * peer + 68 * peer_batches;
             prop_assert_eq!(meter.sent_bytes, sent as u64);
-            prop_assert_eq!(meter.sent_bytes, DhOprf { batch }.cost(Sizes { own, peer }));
+            prop_assert_eq!(meter.sent_bytes, DhOprf { batch }.cost(Directions::Both, Sizes { own, peer }));
             prop_assert_eq!(meter.sent_frames, (1 + own_batches + peer_batches) as u64);
             prop_assert_eq!(meter.rounds, u64::from(peer > 0));
         }
@@ -226,7 +226,10 @@ fn two_machines_exchange_over_tls() {
                 ControlFlow::Continue(())
             })
             .unwrap();
-        assert_eq!(channel.meter().sent_bytes, DhOprf { batch: 256 }.cost(sizes));
+        assert_eq!(
+            channel.meter().sent_bytes,
+            DhOprf { batch: 256 }.cost(Directions::Both, sizes)
+        );
         channel.close().unwrap();
         (outputs, right_player.join().unwrap())
     });

@@ -111,10 +111,7 @@ impl<'a> Held<'a> {
             order: Wiped::default(),
             ends: Vec::new(),
             shard: 0,
-            outputs: Outputs {
-                of_peer_key: Wiped::default(),
-                of_own_key: Wiped::default(),
-            },
+            outputs: Outputs::default(),
         }
     }
 
@@ -150,10 +147,6 @@ impl Shelf for Held<'_> {
             self.order[*end] = input;
             *end += 1;
         }
-        self.outputs = Outputs {
-            of_peer_key: Wiped::zeros(total),
-            of_own_key: Wiped::zeros(total),
-        };
         Ok(())
     }
 
@@ -171,11 +164,21 @@ impl Shelf for Held<'_> {
             self.outputs = outputs;
             return Ok(());
         }
-        let made = outputs.of_peer_key.iter().zip(outputs.of_own_key.iter());
         let members = &self.order[self.range(self.shard)];
-        for (input, (of_peer_key, of_own_key)) in members.iter().zip(made) {
-            self.outputs.of_peer_key[*input as usize] = *of_peer_key;
-            self.outputs.of_own_key[*input as usize] = *of_own_key;
+        let Outputs {
+            of_peer_key,
+            of_own_key,
+        } = &mut self.outputs;
+        for (all, made) in [
+            (of_peer_key, outputs.of_peer_key),
+            (of_own_key, outputs.of_own_key),
+        ] {
+            if all.is_empty() && !made.is_empty() {
+                *all = Wiped::zeros(self.order.len());
+            }
+            for (input, output) in members.iter().zip(made.iter()) {
+                all[*input as usize] = *output;
+            }
         }
         Ok(())
     }

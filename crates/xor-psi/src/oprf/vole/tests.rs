@@ -130,7 +130,8 @@ fn bytes_and_rounds_follow_the_bounds_alone_and_later_exchanges_are_cheaper() {
             (&right, 6000),
             to_left,
         );
-        let expected = |own, peer| VoleOprf::sent_bytes(Sizes { own, peer }, attempt == 0).unwrap();
+        let expected =
+            |own, peer| VoleOprf::sent_bytes(Directions::Both, Sizes { own, peer }, attempt == 0).unwrap();
         assert_eq!(one.1.sent_bytes, expected(70_000, 6000));
         assert_eq!(other.1.sent_bytes, expected(6000, 70_000));
         // docs/protocols/vole-oprf.md; sums and mask leave in the same trip, but with a table read in between.
@@ -174,7 +175,7 @@ fn shards_cost_what_the_formula_says() {
         (&left, 5000),
         to_left,
     );
-    let expected = |own, peer| VoleOprf::sent_bytes(Sizes { own, peer }, true).unwrap();
+    let expected = |own, peer| VoleOprf::sent_bytes(Directions::Both, Sizes { own, peer }, true).unwrap();
     assert_eq!(one.1.sent_bytes, expected(bound, 5000));
     assert_eq!(other.1.sent_bytes, expected(5000, bound));
     // One more than a later exchange that follows nothing.
@@ -188,7 +189,7 @@ fn a_million_keys_cost_less_than_24_bytes_each() {
         own: 1 << 20,
         peer: 1 << 20,
     };
-    let both_ways = VoleOprf::sent_bytes(sizes, true).unwrap();
+    let both_ways = VoleOprf::sent_bytes(Directions::Both, sizes, true).unwrap();
     // Each direction: a table one way, corrections both ways; two directions in what one player sends.
     assert!((both_ways as f64) < 24.0 * f64::from(1 << 20), "{both_ways}");
 }
