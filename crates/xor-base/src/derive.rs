@@ -17,6 +17,8 @@ pub enum Purpose {
     Opener,
     /// Key, attempt, side and number → label and stream of one cell.
     Cell,
+    /// OPRF output and the attempt → key of the sender's cells in a matched join.
+    Matched,
     /// Key of a sealed stream → what its header says of it.
     Stream,
 }
@@ -29,6 +31,7 @@ impl Purpose {
             Self::Pair => "xor sealed-join v1 pair",
             Self::Opener => "xor sealed-join v1 opener",
             Self::Cell => "xor sealed-join v1 cell",
+            Self::Matched => "xor matched-join v1 key",
             Self::Stream => "xor sealed-join v1 stream",
         }
     }

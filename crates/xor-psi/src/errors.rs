@@ -33,6 +33,9 @@ pub enum PsiError {
     Read(#[source] io::Error),
     #[error("the step was cancelled")]
     Cancelled,
+    /// In a matched join, whatever the keys of the receiver.
+    #[error("the sender's cells are not in their written form")]
+    BadCells,
     #[error(transparent)]
     Outer(#[from] OuterError),
     #[error(transparent)]
@@ -99,6 +102,7 @@ impl PsiError {
             Self::Write(_) => "resource.disk",
             Self::Read(_) => "resource.unreadable",
             Self::Cancelled => "usage.cancelled",
+            Self::BadCells => "protocol.bad-cells",
             Self::Outer(error) => error.code(),
             Self::Opening(error) => error.code(),
         }

@@ -1,4 +1,4 @@
-//! Private set intersection: the OPRF behind one trait, and the sealed join on top of it.
+//! Private set intersection: the OPRF behind one trait, the sealed and the matched join on top of it.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -12,6 +12,7 @@
 )]
 
 mod errors;
+pub mod matched;
 pub mod okvs;
 pub mod oprf;
 pub mod sealed;

@@ -10,6 +10,7 @@ use pyo3::types::PyDict;
 use pyo3_arrow::PyRecordBatchReader;
 use xor_channel::{Channel, ChannelError, Meter, memory};
 use xor_psi::PsiError;
+use xor_psi::matched::{self, Found, MatchedSpec};
 use xor_psi::oprf::ideal::IdealOprf;
 use xor_psi::oprf::{Oprf, Side};
 use xor_psi::sealed::spec::{Backend, JoinSpec, Recipient};
@@ -17,7 +18,7 @@ use xor_psi::sealed::spilled::{MEMORY_BYTES, SpilledTable, is_large};
 use xor_psi::sealed::{Joined, Prepared, SealedJoin, Stream, Table, ideal, outer, receive_join};
 
 use crate::errors::{raise, to_python};
-use crate::player::back_end;
+use crate::player::{add_found, back_end};
 use crate::table::{self, ArrowStream};
 
 /// Runs both players in threads and opens the result at once, for a recipient that exists only here.
@@ -31,53 +32,107 @@ pub(crate) fn run_locally<'py>(
     memory_bytes: usize,
 ) -> PyResult<(ArrowStream, Bound<'py, PyDict>)> {
     let mut spec = JoinSpec::parse(spec).map_err(|error| to_python(py, &error))?;
-    let twin = Twin::parse(py, oprf, &mut spec)?;
+    // The twin has no OPRF: a trusted party computes the whole join.
+    let ends = (oprf != "twin").then(|| ends(py, oprf)).transpose()?;
     let left = table::read(tables.0)?.map_err(|error| to_python(py, &error))?;
     let right = table::read(tables.1)?.map_err(|error| to_python(py, &error))?;
-    let run = py.detach(|| run(&mut spec, [&left, &right], twin, memory_bytes));
+    let run = py.detach(|| run(&mut spec, [&left, &right], ends, memory_bytes));
     let (joined, sent) = run.map_err(|error| to_python(py, &error))?;
-    let transcript = PyDict::new(py);
-    transcript.set_item("frames", sent.iter().map(|sent| &sent.frames).collect::<Vec<_>>())?;
+    let transcript = transcript(py, sent.iter().map(|sent| (&sent.frames, sent.meter)))?;
     transcript.set_item(
         "stream_bytes",
         sent.iter().map(|sent| sent.bytes.len()).collect::<Vec<_>>(),
     )?;
-    transcript.set_item(
-        "sent_bytes",
-        sent.iter().map(|sent| sent.meter.sent_bytes).collect::<Vec<_>>(),
-    )?;
-    transcript.set_item(
-        "rounds",
-        sent.iter().map(|sent| sent.meter.rounds).collect::<Vec<_>>(),
-    )?;
     Ok((ArrowStream::new(joined), transcript))
 }
 
-#[derive(Clone, Copy)]
-enum Twin {
-    /// The trusted party computes the whole join.
-    Join,
-    /// The real join over an ideal OPRF.
-    Oprf,
-    /// Everything real.
-    None,
+/// Runs both players of a matched join in threads, for tests and simulations.
+#[pyfunction]
+pub(crate) fn run_matched_locally<'py>(
+    py: Python<'py>,
+    spec: &[u8],
+    tables: (PyRecordBatchReader, PyRecordBatchReader),
+    oprf: &str,
+) -> PyResult<Bound<'py, PyDict>> {
+    let spec = MatchedSpec::parse(spec).map_err(|error| to_python(py, &error))?;
+    let ends = ends(py, oprf)?;
+    let left = table::read(tables.0)?.map_err(|error| to_python(py, &error))?;
+    let right = table::read(tables.1)?.map_err(|error| to_python(py, &error))?;
+    let run = py.detach(|| run_matched(&spec, [&left, &right], ends));
+    let players = run.map_err(|error| to_python(py, &error))?;
+    let report = transcript(py, players.iter().map(|(_, frames, meter)| (frames, *meter)))?;
+    for found in players.into_iter().filter_map(|(found, ..)| found) {
+        add_found(&report, found)?;
+    }
+    Ok(report)
 }
 
-impl Twin {
-    /// A real back end is run whatever the parameters name.
-    fn parse(py: Python<'_>, name: &str, spec: &mut JoinSpec) -> PyResult<Self> {
-        spec.backend = match name {
-            "twin" => return Ok(Self::Join),
-            "ideal" => return Ok(Self::Oprf),
-            "dh" => Backend::Dh,
-            "vole" => Backend::Vole,
-            _ => {
-                let message = "the OPRF is \"dh\", \"vole\", \"ideal\" or \"twin\"";
-                return Err(raise(py, "usage.oprf", message, None));
-            }
+type MatchedEnd = (Option<Found>, Vec<usize>, Meter);
+
+fn run_matched(
+    spec: &MatchedSpec,
+    [left, right]: [&RecordBatch; 2],
+    [left_oprf, right_oprf]: Ends,
+) -> Result<[MatchedEnd; 2], PsiError> {
+    let split = |table, side| table::split(table, spec.key_types(side).len());
+    let (left, right) = (split(left, Side::Left)?, split(right, Side::Right)?);
+    let (left_end, right_end) = memory::pair();
+    let player = |side, table: &Table, mut oprf: Box<dyn Oprf + Send>, channel| {
+        let mut channel = Recorder {
+            channel,
+            frames: Vec::new(),
         };
-        Ok(Self::None)
-    }
+        let mut progress = |_| ControlFlow::Continue(());
+        let prepared = matched::Prepared::new(spec, side, table)?;
+        let exchanged = prepared.exchange(oprf.as_mut(), &mut channel, &mut progress)?;
+        let found = exchanged.open(&mut progress)?.found;
+        let meter = channel.meter();
+        Ok((found, channel.frames, meter))
+    };
+    let (left, right) = thread::scope(|scope| {
+        let other = scope.spawn(|| player(Side::Left, &left, left_oprf, left_end));
+        let right = player(Side::Right, &right, right_oprf, right_end);
+        (other.join(), right)
+    });
+    first_cause(
+        left.unwrap_or(Err(PsiError::Channel(ChannelError::Closed))),
+        right,
+    )
+}
+
+/// Frames, bytes and rounds of both players.
+fn transcript<'py, 's>(
+    py: Python<'py>,
+    sent: impl Iterator<Item = (&'s Vec<usize>, Meter)>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let (frames, meters): (Vec<_>, Vec<_>) = sent.unzip();
+    let transcript = PyDict::new(py);
+    transcript.set_item("frames", frames)?;
+    let bytes: Vec<u64> = meters.iter().map(|meter| meter.sent_bytes).collect();
+    transcript.set_item("sent_bytes", bytes)?;
+    let rounds: Vec<u64> = meters.iter().map(|meter| meter.rounds).collect();
+    transcript.set_item("rounds", rounds)?;
+    Ok(transcript)
+}
+
+/// The OPRFs of both players.
+type Ends = [Box<dyn Oprf + Send>; 2];
+
+/// The ideal one, or a real one whatever a step's parameters name.
+fn ends(py: Python<'_>, name: &str) -> PyResult<Ends> {
+    let backend = match name {
+        "ideal" => {
+            let pair = IdealOprf::pair().map_err(|error| to_python(py, &error.into()))?;
+            return Ok([Box::new(pair.0), Box::new(pair.1)]);
+        }
+        "dh" => Backend::Dh,
+        "vole" => Backend::Vole,
+        _ => {
+            let message = "the OPRF is \"dh\", \"vole\" or \"ideal\"; of a sealed join also \"twin\"";
+            return Err(raise(py, "usage.oprf", message, None));
+        }
+    };
+    Ok([back_end(backend), back_end(backend)])
 }
 
 struct Sent {
@@ -90,18 +145,13 @@ struct Sent {
 fn run(
     spec: &mut JoinSpec,
     [left, right]: [&RecordBatch; 2],
-    twin: Twin,
+    ends: Option<Ends>,
     memory: usize,
 ) -> Result<(Joined, Vec<Sent>), PsiError> {
     let left = table::split(left, spec.key_types(Side::Left).len())?;
     let right = table::split(right, spec.key_types(Side::Right).len())?;
-    let (left_oprf, right_oprf): (Box<dyn Oprf + Send>, Box<dyn Oprf + Send>) = match twin {
-        Twin::Join => return Ok((ideal::join(spec, [&left, &right])?, Vec::new())),
-        Twin::Oprf => {
-            let (left, right) = IdealOprf::pair()?;
-            (Box::new(left), Box::new(right))
-        }
-        Twin::None => (back_end(spec.backend), back_end(spec.backend)),
+    let Some([left_oprf, right_oprf]) = ends else {
+        return Ok((ideal::join(spec, [&left, &right])?, Vec::new()));
     };
     let seed = xor_base::random::array()?;
     let seal_key = outer::public_key(&seed)?;
@@ -124,7 +174,7 @@ fn run(
 }
 
 // When one player stops, the other one only sees its channel close.
-fn first_cause(left: Result<Sent, PsiError>, right: Result<Sent, PsiError>) -> Result<[Sent; 2], PsiError> {
+fn first_cause<T>(left: Result<T, PsiError>, right: Result<T, PsiError>) -> Result<[T; 2], PsiError> {
     match (left, right) {
         (Ok(left), Ok(right)) => Ok([left, right]),
         (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),

@@ -5,15 +5,18 @@ use std::net::TcpStream;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow_array::RecordBatch;
+use arrow_schema::{DataType, Field, Schema};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use pyo3_arrow::PyRecordBatchReader;
 use xor_base::kernels::memory;
 use xor_channel::tls::{Keys, Role, TlsChannel};
 use xor_channel::{Channel, ChannelError, Meter};
-use xor_psi::PsiError;
+use xor_psi::matched::{self, Found, MatchedSpec};
 use xor_psi::oprf::dh::DhOprf;
 use xor_psi::oprf::vole::VoleOprf;
 use xor_psi::oprf::{OnProgress, Oprf, Side};
@@ -21,10 +24,11 @@ use xor_psi::sealed::outer::SealedStream;
 use xor_psi::sealed::spec::{Backend, JoinSpec, ReleaseSpec};
 use xor_psi::sealed::spilled::{MEMORY_BYTES, is_large, is_large_release};
 use xor_psi::sealed::{self, Prepared, Step, hex};
+use xor_psi::{BaseError, PsiError};
 
 use crate::errors::{raise, to_python};
 use crate::progress::with_progress;
-use crate::table;
+use crate::table::{self, ArrowStream};
 
 /// Runs one player's side of a sealed join over a connected socket.
 #[pyfunction]
@@ -50,19 +54,18 @@ pub(crate) fn sealed_join<'py>(
     let spec = JoinSpec::parse(spec).map_err(|error| to_python(py, &error))?;
     let side = parse_side(py, side)?;
     let brought = Brought::of(table, &spec, side)?;
-    let keys = Keys {
-        own_seed: key_bytes(py, tls_private_key)?,
-        expected_peer: key_bytes(py, peer_public_key)?,
-    };
-    let role = if is_listener { Role::Listener } else { Role::Dialer };
-    let timeout = Duration::try_from_secs_f64(stall_timeout_s)
-        .map_err(|_| raise(py, "usage.timeout", "the stall timeout is not a time", None))?;
-    let socket = duplicate(py, socket_fd)?;
+    let line = Line::new(
+        py,
+        socket_fd,
+        is_listener,
+        [tls_private_key, peer_public_key],
+        stall_timeout_s,
+    )?;
     let (join, meter) = with_progress(py, progress, move |progress| {
         // Whatever is wrong with the table is found before the peer hears anything.
         let table = brought.read(&spec, side, directory_of(&out_path), progress)?;
         let prepared = table.prepare(&spec, side)?;
-        let mut channel = TlsChannel::handshake(socket, role, &keys, timeout)?;
+        let mut channel = line.meet()?;
         let exchanged = prepared.exchange(back_end(spec.backend).as_mut(), &mut channel, progress)?;
         let meter = channel.meter();
         // Before the lists are built: how long that takes is not for the peer.
@@ -71,6 +74,67 @@ pub(crate) fn sealed_join<'py>(
         Ok((join, meter))
     })?;
     report(py, &join.stream, meter, &join.steps, &join.own_steps)
+}
+
+/// Runs one player's side of a matched join over a connected socket.
+#[pyfunction]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "one call is one whole step; Python names them"
+)]
+pub(crate) fn matched_join<'py>(
+    py: Python<'py>,
+    spec: &[u8],
+    side: u8,
+    table: PyRecordBatchReader,
+    socket_fd: RawFd,
+    is_listener: bool,
+    tls_private_key: &[u8],
+    peer_public_key: &[u8],
+    progress: Py<PyAny>,
+    stall_timeout_s: f64,
+) -> PyResult<Bound<'py, PyDict>> {
+    memory::keep_freed();
+    let spec = MatchedSpec::parse(spec).map_err(|error| to_python(py, &error))?;
+    let side = parse_side(py, side)?;
+    let reader = table.into_reader()?;
+    let line = Line::new(
+        py,
+        socket_fd,
+        is_listener,
+        [tls_private_key, peer_public_key],
+        stall_timeout_s,
+    )?;
+    let (matched, meter) = with_progress(py, progress, move |progress| {
+        let table = table::split(&table::read_all(reader)?, spec.key_types(side).len())?;
+        // Whatever is wrong with the table is found before the peer hears anything.
+        let prepared = matched::Prepared::new(&spec, side, &table)?;
+        let mut channel = line.meet()?;
+        let exchanged = prepared.exchange(back_end(spec.backend).as_mut(), &mut channel, progress)?;
+        let meter = channel.meter();
+        // Before cells are opened: how long that takes is not for the peer.
+        finish(channel)?;
+        Ok((exchanged.open(progress)?, meter))
+    })?;
+    let report = meter_report(py, meter)?;
+    step_reports(&report, &matched.steps, &matched.own_steps)?;
+    if let Some(found) = matched.found {
+        add_found(&report, found)?;
+    }
+    Ok(report)
+}
+
+/// What the receiver of a matched join learns, as a caller in Python gets it.
+pub(crate) fn add_found(report: &Bound<'_, PyDict>, found: Found) -> PyResult<()> {
+    let field = Field::new("number", DataType::Int64, true);
+    let numbers = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![Arc::new(found.numbers)]);
+    let numbers = numbers.map_err(|_| {
+        let error = BaseError::Column("numbers of keys do not fit");
+        to_python(report.py(), &error.into())
+    })?;
+    report.set_item("numbers", ArrowStream::of(numbers))?;
+    report.set_item("rows", ArrowStream::new(found.rows))?;
+    report.set_item("refused_keys", found.refused_keys)
 }
 
 /// Reads one player's table for a sealed join, to disk.
@@ -96,6 +160,44 @@ pub(crate) fn spill_table(
 /// One player's table on disk, under a key of this process.
 #[pyclass(frozen, module = "xor._core")]
 pub(crate) struct SpilledTable(sealed::SpilledTable);
+
+/// A connected socket and the keys of both its ends.
+struct Line {
+    socket: TcpStream,
+    role: Role,
+    keys: Keys,
+    timeout: Duration,
+}
+
+impl Line {
+    fn new(
+        py: Python<'_>,
+        socket_fd: RawFd,
+        is_listener: bool,
+        [own_seed, expected_peer]: [&[u8]; 2],
+        stall_timeout_s: f64,
+    ) -> PyResult<Self> {
+        Ok(Self {
+            socket: duplicate(py, socket_fd)?,
+            role: if is_listener { Role::Listener } else { Role::Dialer },
+            keys: Keys {
+                own_seed: key_bytes(py, own_seed)?,
+                expected_peer: key_bytes(py, expected_peer)?,
+            },
+            timeout: Duration::try_from_secs_f64(stall_timeout_s)
+                .map_err(|_| raise(py, "usage.timeout", "the stall timeout is not a time", None))?,
+        })
+    }
+
+    fn meet(self) -> Result<TlsChannel, PsiError> {
+        Ok(TlsChannel::handshake(
+            self.socket,
+            self.role,
+            &self.keys,
+            self.timeout,
+        )?)
+    }
+}
 
 /// What a caller brings to a join.
 enum Brought {
@@ -273,19 +375,29 @@ fn report<'py>(
     steps: &[Step],
     own_steps: &[Step],
 ) -> PyResult<Bound<'py, PyDict>> {
-    let report = PyDict::new(py);
+    let report = meter_report(py, meter)?;
     report.set_item("attempt", hex::encode(&stream.attempt))?;
     report.set_item("header", PyBytes::new(py, &stream.header))?;
     report.set_item("sha256", hex::encode(&stream.sha256))?;
     report.set_item("bytes", stream.bytes)?;
+    step_reports(&report, steps, own_steps)?;
+    Ok(report)
+}
+
+fn meter_report(py: Python<'_>, meter: Meter) -> PyResult<Bound<'_, PyDict>> {
+    let report = PyDict::new(py);
     report.set_item("sent_bytes", meter.sent_bytes)?;
     report.set_item("received_bytes", meter.received_bytes)?;
     report.set_item("rounds", meter.rounds)?;
+    Ok(report)
+}
+
+fn step_reports(report: &Bound<'_, PyDict>, steps: &[Step], own_steps: &[Step]) -> PyResult<()> {
     for (name, steps) in [("steps", steps), ("own_steps", own_steps)] {
-        let steps = steps.iter().map(|step| step_report(py, step));
+        let steps = steps.iter().map(|step| step_report(report.py(), step));
         report.set_item(name, steps.collect::<PyResult<Vec<_>>>()?)?;
     }
-    Ok(report)
+    Ok(())
 }
 
 fn step_report<'py>(py: Python<'py>, step: &Step) -> PyResult<Bound<'py, PyDict>> {

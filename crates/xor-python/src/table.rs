@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchReader, StructArray};
-use arrow_schema::{ArrowError, Field};
+use arrow_schema::{ArrowError, Field, SchemaRef};
 use arrow_select::concat::concat_batches;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
@@ -83,14 +83,27 @@ pub(crate) struct ArrowStream {
     /// The number of rows; a join may multiply to more than memory holds.
     #[pyo3(get)]
     rows: u64,
-    joined: Mutex<Option<Joined>>,
+    schema: SchemaRef,
+    batches: Mutex<Option<Batches>>,
 }
+
+type Batches = Box<dyn Iterator<Item = Result<RecordBatch, PsiError>> + Send>;
 
 impl ArrowStream {
     pub(crate) fn new(joined: Joined) -> Self {
         Self {
             rows: joined.rows(),
-            joined: Mutex::new(Some(joined)),
+            schema: joined.schema(),
+            batches: Mutex::new(Some(Box::new(joined))),
+        }
+    }
+
+    /// One batch.
+    pub(crate) fn of(batch: RecordBatch) -> Self {
+        Self {
+            rows: batch.num_rows() as u64,
+            schema: batch.schema(),
+            batches: Mutex::new(Some(Box::new(std::iter::once(Ok(batch))))),
         }
     }
 }
@@ -104,16 +117,16 @@ impl ArrowStream {
         py: Python<'py>,
         requested_schema: Option<Bound<'py, PyCapsule>>,
     ) -> PyArrowResult<Bound<'py, PyCapsule>> {
-        let joined = self
-            .joined
+        let batches = self
+            .batches
             .lock()
-            .map(|mut joined| joined.take())
+            .map(|mut batches| batches.take())
             .unwrap_or_default();
-        let joined = joined.ok_or_else(|| {
+        let batches = batches.ok_or_else(|| {
             crate::errors::raise(py, "usage.stream-consumed", "this stream was already read", None)
         })?;
-        let field = Arc::new(Field::new_struct("", joined.schema().fields().clone(), false));
-        let batches = joined.map(|batch| {
+        let field = Arc::new(Field::new_struct("", self.schema.fields().clone(), false));
+        let batches = batches.map(|batch| {
             let batch = batch.map_err(|error| ArrowError::ExternalError(Box::new(error)))?;
             Ok(Arc::new(StructArray::from(batch)) as ArrayRef)
         });

@@ -12,7 +12,7 @@ use crate::{OpeningError, PsiError};
 const LABELS_AT_ONCE: usize = 32;
 
 /// Cells that are found by label.
-pub(super) struct CellList<'a> {
+pub(crate) struct CellList<'a> {
     cells: &'a [u8],
     width: usize,
     pub shape: CellShape,
@@ -165,7 +165,7 @@ impl<'a> CellList<'a> {
 }
 
 /// As `left < right`. Mostly the first bytes decide, without a call.
-pub(super) fn is_less(left: &[u8], right: &[u8]) -> bool {
+pub(crate) fn is_less(left: &[u8], right: &[u8]) -> bool {
     match head(left).cmp(&head(right)) {
         std::cmp::Ordering::Equal => left < right,
         order => order.is_lt(),
@@ -173,6 +173,6 @@ pub(super) fn is_less(left: &[u8], right: &[u8]) -> bool {
 }
 
 /// Whether the records strictly increase.
-pub(super) fn is_ascending<const N: usize>(records: &[[u8; N]]) -> bool {
+pub(crate) fn is_ascending<const N: usize>(records: &[[u8; N]]) -> bool {
     records.is_sorted_by(|left, right| is_less(left, right))
 }

@@ -6,7 +6,7 @@ use xor_base::wiped::Wiped;
 use crate::PsiError;
 
 /// Rows of one table, or of a part of it.
-pub(super) trait Encoded: Sync {
+pub(crate) trait Encoded: Sync {
     /// No row takes more bytes.
     fn longest(&self) -> usize;
 
@@ -34,7 +34,7 @@ impl Encoded for Rows<'_> {
 const LENGTH_BYTES: usize = size_of::<u32>();
 
 /// Rows that were encoded before.
-pub(super) struct StoredRows {
+pub(crate) struct StoredRows {
     bytes: Wiped<u8>,
     /// [rows + 1] where each row's length stands, then the end.
     starts: Vec<usize>,

@@ -8,7 +8,7 @@ use crate::PsiError;
 use crate::oprf::Input;
 
 /// The rows of one table, grouped.
-pub(super) struct Groups {
+pub(crate) struct Groups {
     /// [n] distinct inputs, in the order in which the table first has them. A back end shows no order.
     pub inputs: Vec<Input>,
     /// [rows with a key] grouped by key, in random order within a group.

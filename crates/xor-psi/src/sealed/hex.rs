@@ -6,7 +6,7 @@ pub fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     decode_vec(text)?.try_into().ok()
 }
 
-pub(super) fn decode_vec(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode_vec(text: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     if !rest.is_empty() {
         return None;

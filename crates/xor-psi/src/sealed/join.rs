@@ -123,7 +123,8 @@ impl<'a> Prepared<'a> {
         progress: OnProgress<'_>,
     ) -> Result<Exchanged<'_>, PsiError> {
         let mut clock = Clock::new(channel.meter());
-        let attempt = agree_on_attempt(self.spec, self.side, channel)?;
+        let binding = &self.spec.binding;
+        let attempt = agree_on_attempt(binding.plan_hash, binding.node, self.side, channel)?;
         let hello = clock.lap("hello", channel.meter());
         let sizes = Sizes {
             own: self.spec.bound(self.side),
@@ -249,10 +250,16 @@ impl Lists {
     }
 }
 
-fn agree_on_attempt(spec: &JoinSpec, side: Side, channel: &mut dyn Channel) -> Result<Attempt, PsiError> {
+/// The hello, and the attempt that both nonces make.
+pub(crate) fn agree_on_attempt(
+    plan_hash: [u8; 32],
+    node: u32,
+    side: Side,
+    channel: &mut dyn Channel,
+) -> Result<Attempt, PsiError> {
     let hello = Hello {
-        plan_hash: spec.binding.plan_hash,
-        node: spec.binding.node,
+        plan_hash,
+        node,
         side: side.byte(),
         lane: 0,
     };
@@ -261,11 +268,7 @@ fn agree_on_attempt(spec: &JoinSpec, side: Side, channel: &mut dyn Channel) -> R
         Side::Left => [&nonces.own, &nonces.peer],
         Side::Right => [&nonces.peer, &nonces.own],
     };
-    Ok(secrets::attempt(
-        &spec.binding.plan_hash,
-        spec.binding.node,
-        in_order,
-    ))
+    Ok(secrets::attempt(&plan_hash, node, in_order))
 }
 
 fn build_lists(
@@ -306,7 +309,7 @@ fn build_lists(
 }
 
 // Only the padded bound: how many keys or groups there are is nobody else's business.
-pub(super) fn notify(progress: OnProgress<'_>, step: &'static str, bound: usize) -> Result<(), PsiError> {
+pub(crate) fn notify(progress: OnProgress<'_>, step: &'static str, bound: usize) -> Result<(), PsiError> {
     let total = bound as u64;
     Ok(report(
         progress,
@@ -318,23 +321,23 @@ pub(super) fn notify(progress: OnProgress<'_>, step: &'static str, bound: usize)
     )?)
 }
 
-struct Clock {
+pub(crate) struct Clock {
     started: Instant,
-    meter: Meter,
+    pub meter: Meter,
 }
 
 impl Clock {
-    fn new(meter: Meter) -> Self {
+    pub fn new(meter: Meter) -> Self {
         let started = Instant::now();
         Self { started, meter }
     }
 
     /// Leaves out what the caller did since the last lap.
-    fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.started = Instant::now();
     }
 
-    fn lap(&mut self, name: &'static str, meter: Meter) -> Step {
+    pub fn lap(&mut self, name: &'static str, meter: Meter) -> Step {
         let now = Instant::now();
         let step = Step {
             name,

@@ -17,7 +17,7 @@ const MAX_BATCH_BYTES: usize = 1 << 26;
 
 /// Encoded rows, one after another.
 #[derive(Clone, Debug, Default)]
-pub(super) struct RowStore {
+pub(crate) struct RowStore {
     pub bytes: Vec<u8>,
     /// Where each row starts.
     pub starts: Vec<usize>,
@@ -43,6 +43,14 @@ impl RowStore {
         Ok(())
     }
 
+    /// Forgets the rows from number `rows` on.
+    pub fn truncate(&mut self, rows: usize) {
+        if let Some(end) = self.starts.get(rows) {
+            self.bytes.truncate(*end);
+            self.starts.truncate(rows);
+        }
+    }
+
     fn reserve(&mut self, rows: usize, bytes: usize) -> Result<(), PsiError> {
         let starts = self.starts.try_reserve(rows);
         starts
@@ -61,11 +69,11 @@ impl RowStore {
 }
 
 /// The rows of one key, on both sides.
-pub(super) type Group = [Range<usize>; 2];
+pub(crate) type Group = [Range<usize>; 2];
 
 /// Some rows of a result, one piece of memory for each side.
 #[derive(Debug, Default)]
-pub(super) struct Part {
+pub(crate) struct Part {
     stores: [RowStore; 2],
     groups: Vec<Group>,
     /// Rows without a match, at the end of each store.
@@ -181,7 +189,7 @@ struct Cursor {
 }
 
 impl Joined {
-    pub(super) fn new(codecs: [RowCodec; 2], parts: Vec<Part>) -> Self {
+    pub(crate) fn new(codecs: [RowCodec; 2], parts: Vec<Part>) -> Self {
         let fields = codecs.iter().flat_map(RowCodec::fields);
         let fields: Vec<_> = fields
             .map(|field| ArrowField::new(&field.name, field.kind.arrow(), true))

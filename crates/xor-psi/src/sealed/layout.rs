@@ -98,17 +98,31 @@ impl CellShape {
         let longest = spec.payload(side).longest();
         let holds_secret = side != spec.opener && spec.kind != JoinKind::Semi;
         let secret = if holds_secret { SECRET_BYTES } else { 0 };
-        let is_readable = spec.preserves(side);
-        let framing = match (is_readable, longest < LONG_ROW) {
-            (true, _) => 1,
-            (false, true) => 2,
-            (false, false) => 5,
-        };
+        if spec.preserves(side) {
+            return Self {
+                label,
+                is_readable: true,
+                holds_secret,
+                body: secret + 1 + longest,
+            };
+        }
+        let closed = Self::closed(label, longest);
+        Self {
+            holds_secret,
+            body: secret + closed.body,
+            ..closed
+        }
+    }
+
+    /// Of cells that open with their key and hold nothing but rows, the longest of so many bytes.
+    #[must_use]
+    pub fn closed(label: usize, longest: usize) -> Self {
+        let framing = if longest < LONG_ROW { 2 } else { 5 };
         Self {
             label,
-            is_readable,
-            holds_secret,
-            body: secret + framing + longest,
+            is_readable: false,
+            holds_secret: false,
+            body: framing + longest,
         }
     }
 

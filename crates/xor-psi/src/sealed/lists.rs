@@ -28,14 +28,14 @@ const READABLE_BYTES: usize = 1 << 20;
 
 /// Records in the order in which they are written, wiped when dropped: openers are secrets, and labels
 /// beside the table's order would tell later which rows matched.
-pub(super) struct List {
+pub(crate) struct List {
     bytes: Wiped<u8>,
     width: usize,
     order: Wiped<u32>,
 }
 
 /// What the cells of one side, or of some of its keys, are made of.
-pub(super) struct Contents<'a, R> {
+pub(crate) struct Contents<'a, R> {
     pub rows: &'a R,
     pub groups: &'a Groups,
     /// [keys] `k_c` or `k_o`.
@@ -62,6 +62,11 @@ impl List {
         let order: Vec<u32> = order.into_iter().map(|(_, index)| index).collect();
         let order = Wiped::new(order);
         Ok(Self { bytes, width, order })
+    }
+
+    /// Gives `each` all records, in no order.
+    pub fn for_each_unsorted(&self, each: impl FnMut(&[u8])) {
+        self.bytes.chunks_exact(self.width).for_each(each);
     }
 
     /// Units: bytes.
@@ -100,7 +105,7 @@ fn record(bytes: &[u8], width: usize, index: usize) -> &[u8] {
 }
 
 /// The openers: `s_c` of each distinct key, filled up with random strings.
-pub(super) fn openers(secrets: &[Secret], shape: ListShape) -> Result<List, PsiError> {
+pub(crate) fn openers(secrets: &[Secret], shape: ListShape) -> Result<List, PsiError> {
     let mut bytes = Wiped::try_zeros(shape.bytes())?;
     let (used, filler) = bytes.split_at_mut(secrets.len() * SECRET_BYTES);
     used.copy_from_slice(secrets.as_flattened());
@@ -109,7 +114,7 @@ pub(super) fn openers(secrets: &[Secret], shape: ListShape) -> Result<List, PsiE
 }
 
 /// Cells that only open with their key, filled up with random cells.
-pub(super) fn closed(contents: &Contents<'_, impl Encoded>, list: ListShape) -> Result<List, PsiError> {
+pub(crate) fn closed(contents: &Contents<'_, impl Encoded>, list: ListShape) -> Result<List, PsiError> {
     let first_cells = contents.first_cells();
     let used = first_cells.last().copied().unwrap_or(0);
     let mut bytes = Wiped::try_zeros(list.bytes())?;
@@ -200,7 +205,7 @@ impl<R: Encoded> Contents<'_, R> {
 
 /// One row per cell, for whoever opens the outer seal; only the label, and `s_o` at the carrier, depend on
 /// the key.
-pub(super) fn readable(contents: &Contents<'_, impl Encoded>, list: ListShape) -> Result<List, PsiError> {
+pub(crate) fn readable(contents: &Contents<'_, impl Encoded>, list: ListShape) -> Result<List, PsiError> {
     let mut bytes = Wiped::try_zeros(list.bytes())?;
     let keyed = contents.groups.order.len();
     let (with_key, without_key) = bytes.split_at_mut(keyed * list.width);
@@ -211,7 +216,7 @@ pub(super) fn readable(contents: &Contents<'_, impl Encoded>, list: ListShape) -
 }
 
 /// Readable records of rows without a key, in zeros; where there are no more, fillers.
-pub(super) fn write_unkeyed(
+pub(crate) fn write_unkeyed(
     rows: &impl Encoded,
     mut numbers: impl Iterator<Item = u32>,
     shape: CellShape,
@@ -273,7 +278,7 @@ impl<R: Encoded> Contents<'_, R> {
 }
 
 /// Rows in random order and in the clear: what a release holds.
-pub(super) fn released(rows: &Rows<'_>, list: ListShape) -> Result<List, PsiError> {
+pub(crate) fn released(rows: &Rows<'_>, list: ListShape) -> Result<List, PsiError> {
     let mut bytes = Wiped::try_zeros(list.bytes())?;
     for (record, row) in bytes.chunks_exact_mut(list.width).zip(0_u32..).take(rows.count()) {
         write_readable(rows, row, record);
@@ -282,7 +287,7 @@ pub(super) fn released(rows: &Rows<'_>, list: ListShape) -> Result<List, PsiErro
 }
 
 /// Gives `each` the readable records of some rows, a few at a time.
-pub(super) fn for_each_readable(
+pub(crate) fn for_each_readable(
     rows: &Rows<'_>,
     width: usize,
     mut each: impl FnMut(&[u8]) -> Result<(), PsiError>,
@@ -301,7 +306,7 @@ pub(super) fn for_each_readable(
 }
 
 /// `1 ‖ row`, into zeros.
-pub(super) fn write_readable(rows: &impl Encoded, row: u32, body: &mut [u8]) {
+pub(crate) fn write_readable(rows: &impl Encoded, row: u32, body: &mut [u8]) {
     if let Some((flag, space)) = body.split_first_mut() {
         *flag = 1;
         rows.encode(row as usize, space);

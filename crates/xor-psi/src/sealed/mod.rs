@@ -2,24 +2,24 @@
 //!
 //! The protocol, its leakage and the argument stand in `docs/protocols/sealed-join.md`.
 
-mod cells;
+pub(crate) mod cells;
 mod encoded;
-mod group;
+pub(crate) mod group;
 pub mod header;
 pub mod hex;
 pub mod ideal;
-mod join;
-mod joined;
+pub(crate) mod join;
+pub(crate) mod joined;
 pub mod layout;
-mod lists;
-mod opening;
+pub(crate) mod lists;
+pub(crate) mod opening;
 mod order;
 pub mod outer;
-mod reader;
+pub(crate) mod reader;
 mod receive;
 mod release;
 mod sealer;
-mod secrets;
+pub(crate) mod secrets;
 pub mod spec;
 mod spill;
 pub mod spilled;

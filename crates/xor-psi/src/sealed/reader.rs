@@ -16,7 +16,7 @@ const ROWS_ON_CREDIT: usize = 256;
 const CELLS_AT_ONCE: u64 = 64;
 
 /// What was found for one key.
-pub(super) struct Opened {
+pub(crate) struct Opened {
     /// Its number among those that were asked for.
     pub key: usize,
     /// `s_o`; zeros if the cells hold none.
@@ -25,10 +25,16 @@ pub(super) struct Opened {
 }
 
 /// Reads the cells of one side, for one task.
-pub(super) struct Reader<'a, 'b> {
+pub(crate) struct Reader<'a, 'b> {
     lists: &'b SideLists<'a>,
     store: RowStore,
     owed: usize,
+    /// Where cells may be forged and nobody may notice: how many rows a key may have.
+    most_per_key: Option<usize>,
+    /// Keys that were forgiven.
+    refused: usize,
+    /// Where the rows of the key begin that is being read.
+    first: usize,
     masks: Vec<u8>,
     string: Vec<u8>,
 }
@@ -39,9 +45,26 @@ impl<'a, 'b> Reader<'a, 'b> {
             lists,
             store: RowStore::default(),
             owed: 0,
+            most_per_key: None,
+            refused: 0,
+            first: 0,
             masks: Vec::new(),
             string: Vec::new(),
         }
+    }
+
+    /// A reader to which a key has no rows if they are malformed, more than `most_per_key`, or more than the side
+    /// may still have.
+    pub fn forgiving(lists: &'b SideLists<'a>, most_per_key: usize) -> Self {
+        Self {
+            most_per_key: Some(most_per_key),
+            ..Self::new(lists)
+        }
+    }
+
+    /// How many keys were taken for keys without rows.
+    pub fn refused(&self) -> usize {
+        self.refused
     }
 
     /// The rows that were opened.
@@ -68,15 +91,20 @@ impl<'a, 'b> Reader<'a, 'b> {
         let mut opened = Vec::with_capacity(hits.len());
         let each = hits.iter().enumerate();
         for (place, (key, cell)) in each {
-            let first = self.store.len();
+            self.first = self.store.len();
             let mask = masks.get(place * width + shape.label..(place + 1) * width);
             let mask = mask.unwrap_or_default();
             let secret = match keys.get(*key) {
-                Some(secret) if shape.is_readable => self.open_readable(secret, *cell, mask)?,
-                Some(secret) => self.open_closed(secret, *cell, mask)?,
+                Some(secret) if shape.is_readable => self.open_readable(secret, *cell, mask),
+                Some(secret) => self.open_closed(secret, *cell, mask),
                 None => continue,
             };
-            let rows = first..self.store.len();
+            let Some(secret) = self.accept(secret)? else {
+                self.store.truncate(self.first);
+                self.refused += 1;
+                continue;
+            };
+            let rows = self.first..self.store.len();
             opened.push(Opened {
                 key: *key,
                 secret,
@@ -85,6 +113,17 @@ impl<'a, 'b> Reader<'a, 'b> {
         }
         self.masks = masks;
         Ok(opened)
+    }
+
+    /// What opened, or nothing where that is to be forgiven.
+    fn accept(&self, opened: Result<Secret, PsiError>) -> Result<Option<Secret>, PsiError> {
+        match opened {
+            Err(PsiError::Opening(_)) if self.most_per_key.is_some() => Ok(None),
+            Ok(_) if self.most_per_key.is_some() && !self.lists.rows.take(self.store.len() - self.first) => {
+                Ok(None)
+            }
+            opened => opened.map(Some),
+        }
     }
 
     /// Of a cell's label and the stream that is needed of it.
@@ -196,6 +235,10 @@ impl<'a, 'b> Reader<'a, 'b> {
     /// Keeps a row. A forged list costs no more memory than an honest one, but for what is on credit.
     pub fn keep(&mut self, row: &[u8]) -> Result<(), PsiError> {
         self.store.push(row)?;
+        if let Some(most) = self.most_per_key {
+            let is_within = self.store.len() - self.first <= most;
+            return is_within.then_some(()).ok_or(OpeningError::BadLength.into());
+        }
         self.owed += 1;
         if self.owed >= ROWS_ON_CREDIT {
             self.settle()?;

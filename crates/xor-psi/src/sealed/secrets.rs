@@ -10,13 +10,13 @@ use crate::PsiError;
 use crate::oprf::{Output, Outputs, Side};
 
 /// 16 bytes that open something.
-pub(super) type Secret = [u8; SECRET_BYTES];
+pub(crate) type Secret = [u8; SECRET_BYTES];
 
 /// Binds everything to one run of one join node.
-pub(super) type Attempt = [u8; 16];
+pub(crate) type Attempt = [u8; 16];
 
 /// 16 bytes of `D("attempt", plan hash ‖ node ‖ nonce_0 ‖ nonce_1)`.
-pub(super) fn attempt(plan_hash: &[u8; 32], node: u32, nonces: [&[u8; 32]; 2]) -> Attempt {
+pub(crate) fn attempt(plan_hash: &[u8; 32], node: u32, nonces: [&[u8; 32]; 2]) -> Attempt {
     let [left, right] = nonces;
     Derive::new(Purpose::Attempt).array(&[plan_hash, &node.to_le_bytes(), left, right])
 }
@@ -25,7 +25,7 @@ pub(super) fn attempt(plan_hash: &[u8; 32], node: u32, nonces: [&[u8; 32]; 2]) -
 const KEYS_PER_TASK: usize = 1 << 9;
 
 /// The half secrets of every key, wiped when dropped.
-pub(super) struct HalfSecrets {
+pub(crate) struct HalfSecrets {
     of_side: [Wiped<Secret>; 2],
 }
 
@@ -132,7 +132,7 @@ impl PairScratch {
 }
 
 /// `k_o` = 16 bytes of `D("opener", s_o ‖ s_c)`, of each pair.
-pub(super) fn opener_keys<'s>(
+pub(crate) fn opener_keys<'s>(
     derive: &Derive,
     pairs: impl Iterator<Item = (&'s Secret, &'s Secret)>,
     keys: &mut [Secret],
@@ -151,6 +151,29 @@ pub(super) fn opener_keys<'s>(
     }
 }
 
+/// `k = D("matched", F ‖ attempt)` of every key.
+///
+/// # Errors
+/// `OutOfMemory`.
+pub(crate) fn matched_keys(outputs: &[Output], attempt: &Attempt) -> Result<Wiped<Secret>, PsiError> {
+    let derive = Derive::new(Purpose::Matched);
+    let mut keys = Wiped::try_zeros(outputs.len())?;
+    keys.par_chunks_mut(KEYS_PER_TASK)
+        .zip(outputs.par_chunks(KEYS_PER_TASK))
+        .for_each(|(keys, outputs)| {
+            let mut messages = Wiped::new(vec![[0_u8; 64]; outputs.len()]);
+            for (message, output) in messages.iter_mut().zip(outputs) {
+                let (parts, _) = message.as_chunks_mut::<SECRET_BYTES>();
+                parts
+                    .iter_mut()
+                    .zip([output, attempt])
+                    .for_each(|(to, from)| *to = *from);
+            }
+            derive.fill_padded(&messages, 2 * SECRET_BYTES, keys.as_flattened_mut(), SECRET_BYTES);
+        });
+    Ok(keys)
+}
+
 /// A multiple of what is hashed side by side.
 const KEYS_AT_ONCE: usize = 64;
 
@@ -160,7 +183,7 @@ const NUMBER_AT: usize = 33;
 
 /// `label ‖ stream = D("cell", k ‖ attempt ‖ side ‖ j)`.
 #[derive(Clone)]
-pub(super) struct CellStream {
+pub(crate) struct CellStream {
     derive: Derive,
     attempt: Attempt,
     side: Side,
@@ -210,7 +233,7 @@ impl CellStream {
 }
 
 /// `to ⊕= mask`, over the shorter of both.
-pub(super) fn xor(to: &mut [u8], mask: &[u8]) {
+pub(crate) fn xor(to: &mut [u8], mask: &[u8]) {
     to.iter_mut().zip(mask).for_each(|(to, mask)| *to ^= mask);
 }
 

@@ -108,7 +108,7 @@ struct WrittenRelease {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenKey {
+pub(crate) struct WrittenKey {
     left: WrittenType,
     right: WrittenType,
 }
@@ -121,7 +121,7 @@ struct WrittenType {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenField {
+pub(crate) struct WrittenField {
     name: String,
     r#type: String,
     max_bytes: Option<u64>,
@@ -134,7 +134,7 @@ struct WrittenRecipient {
     seal_key: String,
 }
 
-trait OfSide {
+pub(crate) trait OfSide {
     fn of<'a, T>(&self, pair: &'a [T; 2]) -> &'a T;
 }
 
@@ -294,7 +294,7 @@ impl ReleaseSpec {
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, PsiError> {
+pub(crate) fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, PsiError> {
     if json.len() > MAX_SPEC_BYTES {
         return Err(PsiError::Spec("length"));
     }
@@ -302,7 +302,7 @@ fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, PsiError> {
     serde_json::from_slice(json).map_err(|_| PsiError::Spec("not the expected JSON"))
 }
 
-fn check_version(version: u32) -> Result<(), PsiError> {
+pub(crate) fn check_version(version: u32) -> Result<(), PsiError> {
     if version == VERSION {
         Ok(())
     } else {
@@ -310,14 +310,14 @@ fn check_version(version: u32) -> Result<(), PsiError> {
     }
 }
 
-fn row_bound(rows: u64) -> Result<usize, PsiError> {
+pub(crate) fn row_bound(rows: u64) -> Result<usize, PsiError> {
     match usize::try_from(rows) {
         Ok(rows) if rows <= MAX_ROWS => Ok(rows),
         _ => Err(PsiError::Spec("rows")),
     }
 }
 
-fn is_small_enough(shape: ListShape) -> bool {
+pub(crate) fn is_small_enough(shape: ListShape) -> bool {
     shape.bytes() <= MAX_LIST_BYTES
 }
 
@@ -347,7 +347,7 @@ fn binding(plan_hash: &str, node: u32, written: Vec<WrittenRecipient>) -> Result
     })
 }
 
-fn read_keys(written: &[WrittenKey]) -> Result<[Vec<Type>; 2], PsiError> {
+pub(crate) fn read_keys(written: &[WrittenKey]) -> Result<[Vec<Type>; 2], PsiError> {
     if written.is_empty() || written.len() > MAX_KEY_PARTS {
         return Err(PsiError::Spec("number of key parts"));
     }
@@ -364,7 +364,7 @@ fn read_keys(written: &[WrittenKey]) -> Result<[Vec<Type>; 2], PsiError> {
     Ok(keys)
 }
 
-fn codec(written: Vec<WrittenField>) -> Result<RowCodec, PsiError> {
+pub(crate) fn codec(written: Vec<WrittenField>) -> Result<RowCodec, PsiError> {
     if written.len() > MAX_COLUMNS {
         return Err(PsiError::Spec("number of columns"));
     }

@@ -12,7 +12,7 @@ const LENGTH_BYTES: usize = 10;
 
 /// A buffer for one string after the other, wiped when dropped.
 #[derive(Default)]
-pub(super) struct GroupString(Option<Wiped<u8>>);
+pub(crate) struct GroupString(Option<Wiped<u8>>);
 
 impl GroupString {
     /// The string of the key with these rows.
@@ -59,7 +59,7 @@ impl GroupString {
 }
 
 /// The bytes of the string of the key with these rows.
-pub(super) fn string_len(rows: &impl Encoded, members: &[u32], shape: CellShape) -> usize {
+pub(crate) fn string_len(rows: &impl Encoded, members: &[u32], shape: CellShape) -> usize {
     let rest = shape.secret_bytes() + rows_len(rows, members);
     leb128_len(rest) + rest
 }
@@ -69,7 +69,7 @@ fn rows_len(rows: &impl Encoded, members: &[u32]) -> usize {
 }
 
 /// The bytes of an unsigned LEB128 number.
-pub(super) fn leb128_len(value: usize) -> usize {
+pub(crate) fn leb128_len(value: usize) -> usize {
     let bits = usize::BITS - value.max(1).leading_zeros();
     bits.div_ceil(7) as usize
 }
@@ -83,7 +83,7 @@ fn write_leb128(mut value: usize, out: &mut [u8]) {
 }
 
 /// Reads a number in its shortest form: (bytes read, value).
-pub(super) fn read_leb128(bytes: &[u8]) -> Option<(usize, usize)> {
+pub(crate) fn read_leb128(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut value = 0_u64;
     for (index, byte) in bytes.iter().take(8).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * index);

@@ -9,7 +9,7 @@ use crate::{OpeningError, PsiError};
 
 /// The length of a key's string, which stands at its start.
 #[derive(Clone, Copy)]
-pub(super) struct StringLength {
+pub(crate) struct StringLength {
     prefix: usize,
     /// Units: bytes, those of the length included.
     pub total: usize,
@@ -47,7 +47,7 @@ impl StringLength {
 }
 
 /// Gives `keep` each of the rows that stand one after the other.
-pub(super) fn each_row<'r>(
+pub(crate) fn each_row<'r>(
     codec: &RowCodec,
     mut rows: &'r [u8],
     mut keep: impl FnMut(&'r [u8]) -> Result<(), PsiError>,
@@ -62,7 +62,7 @@ pub(super) fn each_row<'r>(
 }
 
 /// The row in a record `flag ‖ row ‖ zeros`, or nothing in a filler.
-pub(super) fn readable_row<'r>(codec: &RowCodec, record: &'r [u8]) -> Result<Option<&'r [u8]>, OpeningError> {
+pub(crate) fn readable_row<'r>(codec: &RowCodec, record: &'r [u8]) -> Result<Option<&'r [u8]>, OpeningError> {
     let (flag, space) = record.split_first().ok_or(OpeningError::BadLength)?;
     let (length, is_row) = match flag {
         0 => (0, false),

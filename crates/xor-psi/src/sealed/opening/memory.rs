@@ -51,7 +51,7 @@ pub fn open(spec: &JoinSpec, attempt: [u8; 16], streams: [&[u8]; 2]) -> Result<J
 
 /// What a side may still use up. All tasks share it, so a forged list costs no more memory than an honest
 /// one.
-pub(in super::super) struct Budget(AtomicUsize);
+pub(crate) struct Budget(AtomicUsize);
 
 impl Budget {
     pub fn new(count: usize) -> Self {
@@ -67,7 +67,7 @@ impl Budget {
 }
 
 /// One side's lists, checked for order and repetition.
-pub(in super::super) struct SideLists<'a> {
+pub(crate) struct SideLists<'a> {
     side: Side,
     openers: &'a [Secret],
     pub cells: CellList<'a>,
@@ -98,6 +98,24 @@ impl<'a> SideLists<'a> {
             codec: spec.payload(side),
             stream: CellStream::new(attempt, side),
         })
+    }
+
+    /// Closed cells that do not come in a stream, of at most so many rows.
+    pub fn of_cells(
+        side: Side,
+        cells: CellList<'a>,
+        rows: usize,
+        codec: &'a RowCodec,
+        attempt: Attempt,
+    ) -> Self {
+        Self {
+            side,
+            openers: &[],
+            cells,
+            rows: Budget::new(rows),
+            codec,
+            stream: CellStream::new(attempt, side),
+        }
     }
 
     /// The row in a readable record, or nothing in a filler.

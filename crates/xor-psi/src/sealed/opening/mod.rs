@@ -20,7 +20,7 @@ mod strand;
 mod streamed;
 
 pub(super) use blocks::Sealed;
-pub(super) use memory::SideLists;
+pub(crate) use memory::SideLists;
 pub use memory::open;
 pub(super) use release::open_release;
 pub(super) use results::Results;
