@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.join.child import Child
 from benchmarks.join.plan import work
-from xor.engine import private
+from xor.engine import memory, private
 from xor.engine.local import Table, load_all
 from xor.engine.stage import side_stream, side_table
 from xor.plan.estimate import is_streamed
@@ -14,6 +14,7 @@ _STALL_TIMEOUT_S = 600.0
 
 
 def main() -> None:
+    memory.keep_freed()
     child = Child()
     order = child.hear()
     side = int(order["side"])

@@ -5,6 +5,7 @@
 mod errors;
 mod keys;
 mod local;
+mod memory;
 mod player;
 mod progress;
 mod recipient;
@@ -18,6 +19,7 @@ use pyo3::prelude::*;
 fn _rust(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(keys::job_key, module)?)?;
     module.add_function(wrap_pyfunction!(keys::seal_public_key, module)?)?;
+    module.add_function(wrap_pyfunction!(memory::keep_freed_memory, module)?)?;
     module.add_function(wrap_pyfunction!(sandbox::restrict_filesystem, module)?)?;
     module.add_function(wrap_pyfunction!(player::sealed_join, module)?)?;
     module.add_function(wrap_pyfunction!(player::matched_join, module)?)?;

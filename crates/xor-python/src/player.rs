@@ -13,7 +13,6 @@ use arrow_schema::{DataType, Field, Schema};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use pyo3_arrow::PyRecordBatchReader;
-use xor_base::kernels::memory;
 use xor_channel::tls::{Keys, Role, TlsChannel};
 use xor_channel::{Channel, ChannelError, Meter};
 use xor_psi::matched::{self, Found, MatchedSpec};
@@ -49,8 +48,6 @@ pub(crate) fn sealed_join<'py>(
     progress: Py<PyAny>,
     stall_timeout_s: f64,
 ) -> PyResult<Bound<'py, PyDict>> {
-    // A worker runs one job.
-    memory::keep_freed();
     let spec = JoinSpec::parse(spec).map_err(|error| to_python(py, &error))?;
     let side = parse_side(py, side)?;
     let brought = Brought::of(table, &spec, side)?;
@@ -94,7 +91,6 @@ pub(crate) fn matched_join<'py>(
     progress: Py<PyAny>,
     stall_timeout_s: f64,
 ) -> PyResult<Bound<'py, PyDict>> {
-    memory::keep_freed();
     let spec = MatchedSpec::parse(spec).map_err(|error| to_python(py, &error))?;
     let side = parse_side(py, side)?;
     let reader = table.into_reader()?;

@@ -233,6 +233,9 @@ def restrict_filesystem(read: list[str], write: list[str]) -> Literal["enforced"
     are left out. Call it before any other thread starts: older kernels confine the calling thread only.
     """
 
+def keep_freed_memory() -> None:
+    """Keep freed memory in this process until it ends, instead of giving it back and clearing it anew."""
+
 def run_locally(
     spec: bytes,
     tables: tuple[ArrowStreamExportable, ArrowStreamExportable],

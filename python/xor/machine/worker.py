@@ -20,7 +20,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from xor.engine import private
+from xor.engine import memory, private
 from xor.engine.local import Table, load_all
 from xor.engine.sources import Source
 from xor.engine.stage import side_stream, side_table
@@ -300,6 +300,7 @@ def main(arguments: list[str]) -> int:
     line = sys.stdin.readline()
     if not line:
         return 0
+    memory.keep_freed()
     order = Order.model_validate_json(line)
     sources = [Path(each.file.path) for each in order.sources]
     say(Confined(level=sandbox.confine(sources, [Path(order.directory)])))
