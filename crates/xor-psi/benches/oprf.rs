@@ -1,5 +1,5 @@
-//! Seconds of one exchange over VOLE, one thread per player, in memory or over TLS on loopback:
-//! `cargo bench -p xor-psi --bench oprf [-- log2 of keys, runs, tls]`.
+//! Seconds of one exchange over VOLE, one thread per player, in memory or over TLS on loopback, in both directions or
+//! one: `cargo bench -p xor-psi --bench oprf [-- log2 of keys, runs, tls, one]`.
 #![allow(clippy::unwrap_used)]
 
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use xor_channel::Channel;
 use xor_channel::memory;
 use xor_channel::tls::{Keys, Role, TlsChannel, public_key};
 use xor_psi::oprf::vole::VoleOprf;
-use xor_psi::oprf::{Input, Oprf, Side, Sizes};
+use xor_psi::oprf::{Directions, Input, Oprf, Side, Sizes};
 
 /// On the clock, on the processor, bytes sent; of each run.
 type Times = Vec<(Duration, Duration, u64)>;
@@ -29,7 +29,12 @@ fn processor() -> Duration {
     Duration::from_nanos(spent.unwrap_or(0))
 }
 
-fn player(side: Side, inputs: &[Input], runs: usize, mut channel: impl Channel) -> Times {
+fn player(
+    (side, directions): (Side, Directions),
+    inputs: &[Input],
+    runs: usize,
+    mut channel: impl Channel,
+) -> Times {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(1)
         .use_current_thread()
@@ -45,7 +50,7 @@ fn player(side: Side, inputs: &[Input], runs: usize, mut channel: impl Channel) 
             .map(|_| {
                 let (clock, before) = (Instant::now(), processor());
                 let sent = channel.meter().sent_bytes;
-                oprf.exchange(side, inputs, sizes, &mut channel, &mut |_| {
+                oprf.evaluate(side, directions, inputs, sizes, &mut channel, &mut |_| {
                     ControlFlow::Continue(())
                 })
                 .unwrap();
@@ -59,14 +64,26 @@ fn player(side: Side, inputs: &[Input], runs: usize, mut channel: impl Channel) 
     })
 }
 
-fn both<C: Channel>(left: &[Input], right: &[Input], runs: usize, to_right: C, to_left: C) -> (Times, Times) {
+/// Both players: what the left one evaluates, on which keys, how often, over which channel.
+fn both<C: Channel>(
+    directions: Directions,
+    [left, right]: [&[Input]; 2],
+    runs: usize,
+    [to_right, to_left]: [C; 2],
+) -> (Times, Times) {
+    let opposite = match directions {
+        Directions::Both => Directions::Both,
+        Directions::Receive => Directions::Serve,
+        Directions::Serve => Directions::Receive,
+    };
     thread::scope(|scope| {
-        let other = scope.spawn(move || player(Side::Right, right, runs, to_left));
-        (player(Side::Left, left, runs, to_right), other.join().unwrap())
+        let other = scope.spawn(move || player((Side::Right, opposite), right, runs, to_left));
+        let one = player((Side::Left, directions), left, runs, to_right);
+        (one, other.join().unwrap())
     })
 }
 
-fn tls_pair() -> (TlsChannel, TlsChannel) {
+fn tls_pair() -> [TlsChannel; 2] {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let dialed = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (accepted, _) = listener.accept().unwrap();
@@ -79,7 +96,7 @@ fn tls_pair() -> (TlsChannel, TlsChannel) {
         let other =
             scope.spawn(|| TlsChannel::handshake(dialed, Role::Dialer, &keys(2, 1), patience).unwrap());
         let one = TlsChannel::handshake(accepted, Role::Listener, &keys(1, 2), patience).unwrap();
-        (one, other.join().unwrap())
+        [one, other.join().unwrap()]
     })
 }
 
@@ -90,21 +107,26 @@ fn main() {
     let (log, runs) = (numbers.next().unwrap_or(20), numbers.next().unwrap_or(5));
     let count = 1_u64 << log;
     let (left, right) = (inputs(0..count), inputs(count / 2..count + count / 2));
-    let (left, right) = if std::env::args().any(|word| word == "tls") {
-        let (to_right, to_left) = tls_pair();
-        both(&left, &right, runs, to_right, to_left)
-    } else {
-        let (to_right, to_left) = memory::pair();
-        both(&left, &right, runs, to_right, to_left)
+    let is_asked = |word| std::env::args().any(|given| given == word);
+    let (directions, what) = match is_asked("one") {
+        true => (Directions::Receive, "one direction, the receiver first"),
+        false => (Directions::Both, "both directions"),
     };
-    println!("2^{log} keys each, both directions");
+    let keys = [left.as_slice(), &right];
+    let (left, right) = if is_asked("tls") {
+        both(directions, keys, runs, tls_pair())
+    } else {
+        both(directions, keys, runs, memory::pair().into())
+    };
+    println!("2^{log} keys each, {what}");
     for (run, (left, right)) in left.iter().zip(&right).enumerate() {
         println!(
-            "  {run}: {:?} on the clock; on the processor {:?} and {:?}; {:.2} bytes per key and direction",
+            "  {run}: {:?} on the clock; on the processor {:?} and {:?}; sent {:.2} and {:.2} bytes per key",
             left.0,
             left.1,
             right.1,
             left.2 as f64 / count as f64,
+            right.2 as f64 / count as f64,
         );
     }
 }
