@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from xor.model.disclosure import Disclosure, Subject
-from xor.plan.disclosures import IMPLIED
+from xor.model.disclosure import Disclosure, Role, Subject
+from xor.plan.disclosures import IMPLIED, OPENED_BY
 from xor.plan.predicates import (
     And,
     Column,
@@ -32,6 +32,8 @@ def sentence(alike: Sequence[Disclosure]) -> str:
             return f"is protected against a cheating partner (malicious) for {datasets}"
         case Subject.PROTECTION:
             return f"has NO HARDWARE PROTECTION for {datasets}: {first.form}"
+        case Subject.LEAVES if first.to.role is Role.PLAYER:
+            return f"gets {first.form} of {datasets}, and opens those whose key it brings itself"
         case Subject.LEAVES:
             return f"stores {first.form} of {datasets}, and cannot open them"
         case Subject.KEY:
@@ -54,12 +56,16 @@ def sentence(alike: Sequence[Disclosure]) -> str:
             return f"sees a padded size of {first.amount:,} rows for {datasets}"
         case Subject.GROUPING:
             return f"sees which rows share a key: {datasets}"
+        case Subject.DURATIONS:
+            return f"sees how long later steps take, which depends on what matched: {datasets}"
 
 
 def _comparison(each: Disclosure) -> str:
     pairs = ", ".join(f"{each.dataset}.{column} with {other}" for column, other in each.against)
     alongside = f", alongside {', '.join(sorted(each.alongside))}" if each.alongside else ""
-    how = "blindly compares" if each.where.startswith("sealed join") else "compares"
+    is_private = each.where.startswith(("sealed join", "matched join"))
+    is_blind = is_private and not each.where.endswith(f"{OPENED_BY}{each.to.name}")
+    how = "blindly compares" if is_blind else "compares"
     return f"{how} {pairs}{alongside}"
 
 
