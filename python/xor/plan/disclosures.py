@@ -152,7 +152,7 @@ def _of_sealed_join(plan: PlacedPlan, exchange: Exchange) -> Iterator[Disclosure
 
 
 def _of_matched_join(plan: PlacedPlan, exchange: Exchange) -> Iterator[Disclosure]:
-    """What the receiver of a matched join learns from the sender, and everybody from the time it takes later."""
+    """What the receiver of a matched join learns, and what everybody does from the time of later steps."""
     placement = exchange.placement
     if not isinstance(placement, Matched):
         return

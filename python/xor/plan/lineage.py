@@ -53,8 +53,8 @@ def scans_of(plan: PlacedPlan, part: Part) -> tuple[ScanLineage, ...]:
 def matched_scans_of(plan: PlacedPlan, exchange: Exchange) -> tuple[ScanLineage, ...]:
     """What a matched join tells its receiver of the datasets that the sender's rows come from.
 
-    Of the rows that met one of its own it has the columns that the join gives, and the keys: it knows its own.
-    Those that the receiver hosts are at home.
+    Of the rows that met one of its own it has the columns that the join gives, and the keys, since it knows
+    its own. Datasets that the receiver hosts are at home.
     """
     placement, join = exchange.placement, exchange.join
     assert isinstance(placement, Matched)
@@ -65,9 +65,7 @@ def matched_scans_of(plan: PlacedPlan, exchange: Exchange) -> tuple[ScanLineage,
     outputs += [(inputs[sender], pair[sender]) for pair in join.keys]
     # Of the sender's rows only those that matched are told, whatever the join keeps.
     matched = {
-        name
-        for name in source.dataset_names
-        if name not in other.dataset_names or _has_matched(source, name)
+        name for name in source.dataset_names if name not in other.dataset_names or _has_matched(source, name)
     }
     below = steps_of(plan, inputs[sender])
     return tuple(

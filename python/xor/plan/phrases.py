@@ -32,10 +32,10 @@ def sentence(alike: Sequence[Disclosure]) -> str:
             return f"is protected against a cheating partner (malicious) for {datasets}"
         case Subject.PROTECTION:
             return f"has NO HARDWARE PROTECTION for {datasets}: {first.form}"
-        case Subject.LEAVES if first.to.role is Role.PLAYER:
-            return f"gets {first.form} of {datasets}, and opens those whose key it brings itself"
         case Subject.LEAVES:
-            return f"stores {first.form} of {datasets}, and cannot open them"
+            can_open = first.to.role is Role.PLAYER
+            opens = "opens those whose key it brings itself" if can_open else "cannot open them"
+            return f"stores {first.form} of {datasets}, and {opens}"
         case Subject.KEY:
             return _comparison(first)
         case Subject.GUESSES:
@@ -52,11 +52,17 @@ def sentence(alike: Sequence[Disclosure]) -> str:
             return f"sees {how_many} {datasets}, and no column"
         case Subject.CONDITION:
             return f"sees rows chosen by {columns}"
+        case Subject.SIZES | Subject.GROUPING | Subject.DURATIONS:
+            return _leakage(first, datasets)
+
+
+def _leakage(each: Disclosure, datasets: str) -> str:
+    match each.subject:
         case Subject.SIZES:
-            return f"sees a padded size of {first.amount:,} rows for {datasets}"
+            return f"sees a padded size of {each.amount:,} rows for {datasets}"
         case Subject.GROUPING:
             return f"sees which rows share a key: {datasets}"
-        case Subject.DURATIONS:
+        case _:
             return f"sees how long later steps take, which depends on what matched: {datasets}"
 
 

@@ -171,6 +171,13 @@ class PlacedPlan:
             if isinstance(node, Join) and isinstance(placement, Sealed | Matched)
         )
 
+    @cached_property
+    def steps(self) -> tuple[Part | Exchange, ...]:
+        """What machines do one after the other: matched joins and parts, a join before its own release."""
+        matched = (each for each in self.exchanges if isinstance(each.placement, Matched))
+        steps: list[Part | Exchange] = [*matched, *self.parts]
+        return tuple(sorted(steps, key=lambda each: each.node))
+
     def exchanges_of(self, player: str) -> tuple[Exchange, ...]:
         return tuple(each for each in self.exchanges if player in each.players)
 
