@@ -16,7 +16,7 @@ from xor.model.agreement import Agreement
 from xor.model.dataset import DatasetEntry
 from xor.model.disclosure import Disclosure, Party, Role, Subject
 from xor.model.types import ColumnRef
-from xor.plan.lineage import ScanLineage, compared_fields, matched_scans_of, scans_of, steps_of
+from xor.plan.lineage import ScanLineage, compared_fields, matched_scans_of, scans_of
 from xor.plan.oprf.exchange import guesses
 from xor.plan.placed import Exchange, Matched, Part, PlacedPlan, Plaintext, Sealed
 from xor.plan.relations import Filter, JoinKind, padded
@@ -67,7 +67,7 @@ def _of_scan(scan: ScanLineage, agreement: Agreement) -> Iterator[Disclosure]:
 def _keys(plan: PlacedPlan, part: Part) -> Iterator[Disclosure]:
     """Both directions of every comparison, in local and in private joins."""
     involved = {entry.name for entry in part.relation.datasets}
-    for index in steps_of(plan, part.node):
+    for index in plan.steps_below(part.node):
         for (dataset, player), pairs in _comparisons(plan, index).items():
             partners = {against.dataset for _, against in pairs}
             yield Disclosure(

@@ -47,7 +47,7 @@ def scans_of(plan: PlacedPlan, part: Part) -> tuple[ScanLineage, ...]:
     outputs = [(part.node, name) for name in part.relation.schema.names]
     complete = _complete_steps(plan, part)
     matched = {name for name in part.relation.dataset_names if _has_matched(part.relation, name)}
-    return tuple(_scans(plan, steps_of(plan, part.node), outputs, complete, matched))
+    return tuple(_scans(plan, plan.steps_below(part.node), outputs, complete, matched))
 
 
 def matched_scans_of(plan: PlacedPlan, exchange: Exchange) -> tuple[ScanLineage, ...]:
@@ -67,10 +67,10 @@ def matched_scans_of(plan: PlacedPlan, exchange: Exchange) -> tuple[ScanLineage,
     matched = {
         name for name in source.dataset_names if name not in other.dataset_names or _has_matched(source, name)
     }
-    below = steps_of(plan, inputs[sender])
+    below = plan.steps_below(inputs[sender])
     return tuple(
         each
-        for each in _scans(plan, steps_of(plan, exchange.node), outputs, set(), matched)
+        for each in _scans(plan, plan.steps_below(exchange.node), outputs, set(), matched)
         if each.node in below and each.scan.dataset.player != placement.at
     )
 
@@ -148,14 +148,6 @@ _KEPT = {JoinKind.INNER: (), JoinKind.SEMI: (), JoinKind.LEFT: (0,), JoinKind.RI
 """The inputs of which a join may keep rows that match nothing, by its kind; both, otherwise."""
 
 
-def steps_of(plan: PlacedPlan, node: int) -> range:
-    """The numbers of a step and of all below it: in post order those stand right before it."""
-    first = node
-    while plan.inputs_of[first]:
-        first = plan.inputs_of[first][0]
-    return range(first, node + 1)
-
-
 def compared_fields(node: Relation) -> Iterator[tuple[Field, Field]]:
     """Pairs of columns that a step compares: keys of a join, columns that a filter holds against columns."""
     match node:
@@ -222,7 +214,7 @@ def _column_comparisons(predicate: Predicate, *operators: Comparison) -> Iterato
 
 def _complete_steps(plan: PlacedPlan, part: Part) -> set[int]:
     complete = {part.node}
-    for index in reversed(steps_of(plan, part.node)):
+    for index in reversed(plan.steps_below(part.node)):
         if index in complete:
             complete.update(_preserved_inputs(plan.nodes[index], plan.inputs_of[index]))
     return complete

@@ -178,6 +178,23 @@ class PlacedPlan:
         steps: list[Part | Exchange] = [*matched, *self.parts]
         return tuple(sorted(steps, key=lambda each: each.node))
 
+    def source_of(self, step: Part | Exchange, side: int) -> int:
+        """The number of `step.source(side)`, the relation that a player brings to a step."""
+        is_private = isinstance(step, Exchange) or isinstance(step.placement, Sealed)
+        return self.inputs_of[step.node][side] if is_private else step.node
+
+    def is_late(self, step: Part | Exchange, side: int) -> bool:
+        """Whether what a player brings to a step is built on rows that a matched join gives first."""
+        below = self.steps_below(self.source_of(step, side))
+        return any(isinstance(self.placements[each], Matched) for each in below)
+
+    def steps_below(self, node: int) -> range:
+        """The numbers of a step and of all below it: in post order those stand right before it."""
+        first = node
+        while self.inputs_of[first]:
+            first = self.inputs_of[first][0]
+        return range(first, node + 1)
+
     def exchanges_of(self, player: str) -> tuple[Exchange, ...]:
         return tuple(each for each in self.exchanges if player in each.players)
 

@@ -18,7 +18,7 @@ from xor.model.agreement import Agreement
 from xor.model.dataset import DatasetEntry
 from xor.model.machine import MachineSeen
 from xor.plan.cost import stream_bytes
-from xor.plan.placed import Part, PlacedPlan, Plaintext
+from xor.plan.placed import Part, PlacedPlan
 from xor.plan.spec import release_spec
 from xor.policy.document import Policy
 from xor.session.profile import Profile
@@ -188,7 +188,7 @@ class AnsweringService:
     def _stream(self, plan: PlacedPlan, job: str, part: Part, side: int) -> Manifest:
         blob = (b"ciphertext %d %d" % (part.node, side)).ljust(stream_bytes(part, side))
         header, attempt = b"header", "0" * 32
-        if isinstance(part.placement, Plaintext) and part.node in self.tables:
+        if part.placement.at is not None and part.node in self.tables:
             path = self.scratch / f"{part.node}.stream"
             spec = release_spec(plan, job, part, agreement())
             report = _core.release_table(spec, self.tables[part.node], str(path), lambda *_: None)
