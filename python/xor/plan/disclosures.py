@@ -42,7 +42,7 @@ def disclosures(plan: PlacedPlan, agreement: Agreement) -> tuple[Disclosure, ...
     found = [each for part in plan.parts for each in _of_part(plan, part, agreement)]
     for exchange in plan.exchanges:
         found += _of_sealed_join(plan, exchange)
-        found += _of_matched_join(plan, exchange)
+        found += _of_matched_join(plan, exchange, agreement)
     return tuple(sorted(_merged(found), key=_position))
 
 
@@ -151,7 +151,7 @@ def _of_sealed_join(plan: PlacedPlan, exchange: Exchange) -> Iterator[Disclosure
             yield Disclosure(exchange.node, Subject.GROUPING, name, to, where=where)
 
 
-def _of_matched_join(plan: PlacedPlan, exchange: Exchange) -> Iterator[Disclosure]:
+def _of_matched_join(plan: PlacedPlan, exchange: Exchange, agreement: Agreement) -> Iterator[Disclosure]:
     """What the receiver of a matched join learns, and what everybody does from the time of later steps."""
     placement = exchange.placement
     if not isinstance(placement, Matched):
@@ -166,6 +166,8 @@ def _of_matched_join(plan: PlacedPlan, exchange: Exchange) -> Iterator[Disclosur
         name = scan.scan.dataset.name
         yield Disclosure(node, Subject.LEAVES, name, receiver, form=SEALED_ROWS, where=where)
         yield Disclosure(node, Subject.GROUPING, name, receiver, where=where)
+        if agreement.player(receiver.name).is_simulated:
+            yield Disclosure(node, Subject.PROTECTION, name, receiver, form=SIMULATED, where=where)
     others = (Party(Role.PLAYER, name) for name in plan.players if name != placement.at)
     watching = (*others, SERVICE, *_analysts((plan.analyst, *plan.recipients)))
     for name, to in product(_names(exchange.join.datasets), watching):
