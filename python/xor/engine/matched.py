@@ -9,7 +9,7 @@ the sender had done so itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +27,10 @@ from xor.plan.relations import Join, JoinKind, Relation
 if TYPE_CHECKING:
     from xor._core import ArrowStreamExportable
 
+Rows = TypeVar("Rows", pa.Table, pa.ChunkedArray)
 Indices = npt.NDArray[np.int64]
 NONE = -1
-"""The index of no row: its columns are NULL."""
+"""The number of no key and the index of no row: its columns are NULL."""
 
 
 def own_keys(join: Join, own: Table) -> Table:
@@ -50,7 +51,7 @@ def joined(exchange: Exchange, own: Table, numbers: pa.Array, rows: ArrowStreamE
         raise InternalError(f"step {exchange.node} is no matched join")
     sent = payload(join, placement.sender).names
     found = pa.table(rows).rename_columns(["", *sent])
-    found = found.take(_first_of_each(found, (group for group in join.unique if group <= set(sent))))
+    found = _taken(found, _first_of_each(found, (group for group in join.unique if group <= set(sent))))
     kept, met = _pairs(join.kind, placement.receiver, _numbers(numbers), _numbers(found.column(0)))
     names = payload(join, placement.receiver).names
     at_home = own.arrow.select(range(len(join.keys), own.arrow.num_columns)).rename_columns(list(names))
@@ -100,32 +101,29 @@ def _pairs(kind: JoinKind, receiver: int, own: Indices, met: Indices) -> tuple[I
 
 
 def _numbers(column: pa.Array | pa.ChunkedArray) -> Indices:
-    """Numbers of keys; that of none, which no key has, where it is NULL."""
+    """The numbers, NONE where they are NULL."""
     found: Indices = pc.fill_null(column, NONE).to_numpy()
     return found
 
 
-def _taken(column: pa.ChunkedArray, indices: Indices) -> pa.ChunkedArray:
-    return column.take(pa.array(indices, mask=indices == NONE))
+def _taken(rows: Rows, indices: Indices) -> Rows:
+    return rows.take(pa.array(indices, mask=indices == NONE))
 
 
-def _first_of_each(rows: pa.Table, groups: Iterable[frozenset[str]]) -> pa.Array:
+def _first_of_each(rows: pa.Table, groups: Iterable[frozenset[str]]) -> Indices:
     """The rows that are left if no combination of values in a group of columns may appear twice."""
-    left = pa.array(np.arange(rows.num_rows))
-    for group in sorted(groups, key=sorted):
-        names = sorted(group)
-        chosen = rows.select(names).take(left)
-        keys = pa.table({str(index): _key(chosen.column(name)) for index, name in enumerate(names)})
-        is_free = pa.array(np.zeros(len(left), dtype=bool))
-        for column in keys.columns:
-            is_free = pc.or_(is_free, column.is_null())
-        numbered = keys.append_column("row", left).filter(pc.invert(is_free))
-        firsts = numbered.group_by(keys.column_names).aggregate([("row", "min")]).column("row_min")
-        left = pa.concat_arrays([*firsts.chunks, *pa.chunked_array([left.filter(is_free)]).chunks])
-        left = left.take(pc.sort_indices(left))
-    return left
+    kept = np.arange(rows.num_rows)
+    for group in sorted(groups, key=sorted) if rows.num_rows else ():
+        codes = np.stack([_codes(rows.column(name))[kept] for name in sorted(group)], axis=1)
+        is_kept = (codes == NONE).any(axis=1)
+        is_kept[np.unique(codes, axis=0, return_index=True)[1]] = True
+        kept = kept[is_kept]
+    return kept
 
 
-def _key(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Values in the form in which they count as equal."""
-    return pc.utf8_normalize(column, "NFC") if pa.types.is_string(column.type) else column
+def _codes(column: pa.ChunkedArray) -> Indices:
+    """A number for each value, the same for values that count as equal; NONE for NULL."""
+    if pa.types.is_string(column.type):
+        column = pc.utf8_normalize(column, "NFC")
+    encoded = column.dictionary_encode().unify_dictionaries()
+    return _numbers(pa.chunked_array([each.indices for each in encoded.chunks], pa.int32()))
