@@ -104,7 +104,10 @@ def place(
             raise stuck.error from None
         plans = [planned(each) for each in _alternatives(nodes, conditions)]
         plans.sort(key=lambda each: _exposure(each, clean_rooms))
-        return _permitted(plans, permits, conditions, stuck.error)
+        found = _first_permitted(plans, permits, conditions)
+        if found is None:
+            raise _refused(stuck.error, plans, clean_rooms) from None
+        return found
     check_sizes(plan)
     others = tuple(_others(plan, conditions))
     if permits is None or not others or permits(plan):
@@ -112,20 +115,11 @@ def place(
     return next(filter(permits, others), plan)
 
 
-def _permitted(
-    plans: Sequence[PlacedPlan], permits: Permits, conditions: Conditions, refusal: PlanError
-) -> PlacedPlan:
-    """The first plan with matched joins that may run. If none may, the refusal says what is wanting."""
-    if not plans:
-        raise refusal
-    able = [each for each in plans if fits(each)]
-    if not able:
-        check_sizes(plans[0])
-    for plan in able:
-        for each in (plan, *_others(plan, conditions)):
-            if permits(each):
-                return each
-    raise PlanError(refusal.message, code=refusal.code, hint=f"{refusal.hint} {_wanted(able[0])}")
+def _first_permitted(
+    plans: Sequence[PlacedPlan], permits: Permits, conditions: Conditions
+) -> PlacedPlan | None:
+    able = (each for plan in plans if fits(plan) for each in (plan, *_others(plan, conditions)))
+    return next(filter(permits, able), None)
 
 
 def _exposure(plan: PlacedPlan, clean_rooms: Collection[str]) -> tuple[int, int, tuple[int, ...]]:
@@ -141,19 +135,36 @@ def _exposure(plan: PlacedPlan, clean_rooms: Collection[str]) -> tuple[int, int,
     return len(shown), premises, tuple(placement.receiver for _, placement in matched)
 
 
-def _wanted(plan: PlacedPlan) -> str:
+def _refused(refusal: PlanError, plans: Sequence[PlacedPlan], clean_rooms: Collection[str]) -> PlanError:
+    """The refusal of what cannot be sealed, with what would have to be for a matched join.
+
+    Raises:
+        PlanError: a matched join would be too large.
+    """
+    if not plans:
+        return refusal
+    able = [each for each in plans if fits(each)]
+    if not able:
+        check_sizes(plans[0])
+    wanted = _wanted(able[0], clean_rooms)
+    return PlanError(refusal.message, code=refusal.code, hint=f"{refusal.hint} {wanted}")
+
+
+def _wanted(plan: PlacedPlan, clean_rooms: Collection[str]) -> str:
     """What policies have to say for the matched joins of a plan, beside what they say for sealed ones."""
     matched = [(each, each.placement) for each in plan.exchanges if isinstance(each.placement, Matched)]
-    reveals: dict[str, None] = {}
+    said: dict[str, None] = {}
     for exchange, placement in matched:
         for each in matched_scans_of(plan, exchange):
             columns = each.revealed | each.conditions | each.implied_reveals | each.implied_conditions
             word = "rows" if each.is_matched else "all rows"
             grant = f"`reveal to {placement.at}: {{{word}: [{', '.join(sorted(columns))}]}}`"
-            reveals[f"that of {each.scan.dataset.name} {grant}"] = None
+            if placement.at in clean_rooms:
+                grant += " (in `protection`, too, if that clean room is simulated)"
+            said[f"that of {each.scan.dataset.name} {grant}"] = None
     datasets = sorted({entry.name for exchange, _ in matched for entry in exchange.join.datasets})
     return (
-        f"Or policies allow a matched join: {', '.join(reveals)}, and those of {', '.join(datasets)} "
+        f"Or policies allow a matched join: {', '.join(said)}, and those of {', '.join(datasets)} "
         "`durations` and `grouping by key` in `learn`."
     )
 
