@@ -87,8 +87,8 @@ class Timed(Strict):
 class Observed(Strict):
     """How the line to a peer was, as the system counted it on the channel of one join.
 
-    Discloses: a property of the line. What travels on the channel has sizes and times that follow from
-        bounds.
+    Discloses: a property of the line. What travels on the channel has sizes that follow from bounds, and so
+        have its times but after a matched join.
     """
 
     says: Literal["observed"] = "observed"
