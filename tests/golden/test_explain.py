@@ -82,3 +82,12 @@ def test_a_join_of_many_rows_runs_in_shards(golden: Golden) -> None:
     sides = scan("transactions_a", **many["transactions_a"]), scan("accounts_c", **many["accounts_c"])
     relation = select(join(*sides, ("ordering_account", "account")), ["amount_0", "country_1"])
     golden("plan/explain_shards.txt", explain(placed(relation), agreement()).text)
+
+
+def test_a_matched_join_and_what_its_receiver_computes_is_as_reviewed(golden: Golden) -> None:
+    both = join(scan("transactions_a"), scan("accounts_c"), ("ordering_account", "account"))
+    large = Filter(both, Compare(Comparison.GT, Column("amount_0"), Column("balance_1")))
+    relation = select(large, ["amount_0", "country_1"])
+    explained = explain(placed(relation, permits=lambda _: True), agreement())
+    golden("plan/explain_matched.txt", explained.text)
+    golden("plan/explain_matched.html", explained._repr_html_().replace("><", ">\n<"))

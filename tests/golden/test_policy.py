@@ -9,7 +9,7 @@ import pytest
 
 from xor.errors import UsageError
 from xor.plan.predicates import Column, Compare, Comparison, literal
-from xor.plan.relations import Filter, Relation
+from xor.plan.relations import Filter, JoinKind, Relation
 from xor.policy.clauses import CLAUSES
 from xor.policy.judge import judge
 from xor.testing.three_banks import (
@@ -42,9 +42,12 @@ class Case:
     to: tuple[str, ...] = ()
     now: int = NOW
     spent: Mapping[str, int] = field(default_factory=dict)
+    is_matched: bool = False
 
     def decided(self) -> str:
         texts = {name: (POLICIES / f"{name}.yaml").read_text() for name in ENTRIES}
+        if self.is_matched:
+            texts = {name: _with_matched_joins(name, text) for name, text in texts.items()}
         assert self.old in texts[self.dataset]
         texts[self.dataset] = texts[self.dataset].replace(self.old, self.new)
         lines = [f"# {self.title}"]
@@ -56,7 +59,8 @@ class Case:
             known = policies(texts)
         except UsageError as error:
             return "\n".join((*lines, f"cannot be read: {error}"))
-        decision = judge(placed(self.program, *self.to), known, agreement(), self.spent, self.now)
+        plan = placed(self.program, *self.to, permits=(lambda _: True) if self.is_matched else None)
+        decision = judge(plan, known, agreement(), self.spent, self.now)
         if decision.is_allowed:
             spends = ", ".join(f"{amount} guesses of {dataset}" for dataset, amount in decision.guesses)
             return "\n".join((*lines, f"allowed; spends {spends or 'no guesses'}"))
@@ -76,6 +80,32 @@ RICH = Filter(
 RICH_ONLY = select(join(scan("transactions_a"), RICH, ("ordering_account", "account")), ["amount_0"])
 FILTERED = "all rows: [account]\n  rows: [balance]"
 TWICE = select(join(scan("accounts_c"), scan("accounts_c"), ("account", "account")), ["account_0"])
+UNPAID = select(
+    join(scan("accounts_c"), scan("transactions_a"), ("account", "ordering_account"), kind=JoinKind.ANTI),
+    ["account_0"],
+    ["account"],
+)
+"""Accounts of Bank C that have ordered no payment: matched, at Bank C."""
+TO_C = """reveal to player-1:
+  rows: [ordering_account]
+"""
+WATCHED = """learn:
+  players: [padded sizes, grouping by key, durations]
+  service: [padded sizes, durations]
+  fraud-desk: [padded sizes, grouping by key, durations]
+"""
+
+
+def _with_matched_joins(dataset: str, text: str) -> str:
+    """The policy that lets UNPAID run."""
+    added = {
+        "transactions_a": f"  all rows: [ordering_account]\n\n{TO_C}",
+        "accounts_c": "  all rows: [account]\n",
+    }
+    before, after = text.split("\nlearn:")
+    return f"{before}{added.get(dataset, '')}\n{WATCHED}\napprove:{after.partition('approve:')[2]}"
+
+
 AT_C = "[transactions_a.ordering_account, transactions_a.beneficiary_account]"
 
 CASES: dict[str, tuple[Case, ...]] = {
@@ -101,6 +131,7 @@ CASES: dict[str, tuple[Case, ...]] = {
     ),
     "leaves_allow": (Case("sealed rows", ONE),),
     "leaves_deny": (
+        Case("nothing leaves to a player", UNPAID, "transactions_a", "[sealed rows]", "[]", is_matched=True),
         Case("nothing leaves", ONE, old="leaves: [sealed rows]", new="leaves: []"),
         Case("shares", ONE, old="leaves: [sealed rows]", new="leaves: [shares, sealed rows]"),
         Case("plaintext", ONE, old="leaves: [sealed rows]", new="leaves: plaintext"),
@@ -115,6 +146,7 @@ CASES: dict[str, tuple[Case, ...]] = {
         Case("a simulation, on its last day", ONE, "accounts_b", "until: 2028-12-31", "until: 2026-11-22"),
     ),
     "protection_deny": (
+        Case("no matched join", UNPAID, old="protection: malicious, no dealer", is_matched=True),
         Case("no private join", ONE, old="protection: malicious, no dealer"),
         Case("a simulation, a day late", ONE, "accounts_b", "until: 2028-12-31", "until: 2026-11-21"),
         Case("a simulation without a reason", ONE, "accounts_b", "reason: ", "because: "),
@@ -126,6 +158,7 @@ CASES: dict[str, tuple[Case, ...]] = {
         Case("any column of the other table", ONE, old=AT_C, new="any column of transactions_a"),
     ),
     "join_deny": (
+        Case("no guesses, to the receiver", UNPAID, "transactions_a", "5000000", "0", is_matched=True),
         Case("a column that is no key", BOTH, old=AT_C, new="[transactions_a.ordering_account]"),
         Case("another table alongside", ONE, old="  alongside: [accounts_b]\n"),
         Case("one guess too few", BOTH, old="5000000", new="137903"),
@@ -136,8 +169,26 @@ CASES: dict[str, tuple[Case, ...]] = {
     "reveal_allow": (
         Case("the columns that are named", ONE),
         Case("the whole table", TABLE, old="rows: [account]", new="all rows: [account]"),
+        Case("matching rows to a player", UNPAID, "transactions_a", TO_C, TO_C, is_matched=True),
     ),
     "reveal_deny": (
+        Case("rows to a player that no clause names", UNPAID, "transactions_a", TO_C, "", is_matched=True),
+        Case(
+            "rows to a player, other columns",
+            UNPAID,
+            "transactions_a",
+            TO_C,
+            TO_C.replace("ordering_account", "amount, flag"),
+            is_matched=True,
+        ),
+        Case(
+            "rows to an analyst, not to a player",
+            UNPAID,
+            "transactions_a",
+            "to player-1",
+            "to auditors",
+            is_matched=True,
+        ),
         Case("every column", LITERAL),
         Case("one column too many", WITH_ZIP),
         Case("to somebody who is not named", ONE, to=("fraud-desk", "auditors")),
@@ -148,8 +199,20 @@ CASES: dict[str, tuple[Case, ...]] = {
         Case("aggregates", ONE, old="rows: [account]", new="aggregates: [balance]"),
         Case("a column that does not exist", ONE, old="rows: [account]", new="rows: [acount]"),
     ),
-    "learn_allow": (Case("sizes and grouping", ONE),),
+    "learn_allow": (
+        Case("sizes and grouping", ONE),
+        Case("durations, and grouping to the players", UNPAID, old=WATCHED, new=WATCHED, is_matched=True),
+    ),
     "learn_deny": (
+        Case("durations", UNPAID, old=", durations", new="", is_matched=True),
+        Case(
+            "grouping by key, to the players",
+            UNPAID,
+            "transactions_a",
+            "players: [padded sizes, grouping by key, durations]",
+            "players: [padded sizes, durations]",
+            is_matched=True,
+        ),
         Case("sizes, to the players", ONE, old="  players: padded sizes\n"),
         Case("grouping by key", ONE, old="[padded sizes, grouping by key]", new="padded sizes"),
         Case("join sizes", ONE, old="players: padded sizes", new="players: join size"),

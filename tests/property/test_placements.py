@@ -18,7 +18,9 @@ from xor import _core
 from xor.dataframe.arrow import arrow_schema
 from xor.dataframe.open import finish, new_seal_key
 from xor.engine import local
+from xor.engine.arrived import Arrived
 from xor.engine.arrow import arrow_type
+from xor.engine.matched import joined, over, own_keys
 from xor.engine.stage import side_table
 from xor.errors import PlanError
 from xor.model.agreement import Agreement, Analyst, Owner, Player
@@ -26,10 +28,11 @@ from xor.model.types import Schema
 from xor.plan.codec import decode_plan, encode_plan, plan_hash
 from xor.plan.conditions import Conditions
 from xor.plan.oprf.exchange import BACK_ENDS
-from xor.plan.place import place
-from xor.plan.placed import Part, PlacedPlan, Sealed
+from xor.plan.place import Permits, place
+from xor.plan.placed import RECEIVERS, Exchange, Matched, Part, PlacedPlan, Sealed
 from xor.plan.relations import Concat, Join, JoinKind, Project, Relation, Scan
 from xor.plan.spec import spec
+from xor.testing.ideal_match import ideal_match
 from xor.testing.oracle import Value, evaluate
 from xor.testing.strategies import Sample, joins, relations, rows_of, samples, tables
 
@@ -59,7 +62,7 @@ def at(sample: Sample, player: str) -> Sample:
     return replace(sample, entry=sample.entry.model_copy(update={"player": player}))
 
 
-def placed(relation: Relation, protocol: str = BACK_ENDS[0]) -> PlacedPlan:
+def placed(relation: Relation, protocol: str = BACK_ENDS[0], permits: Permits | None = None) -> PlacedPlan:
     """The plan as a machine has it: after its bytes. Where the protocol is a back end, it is the plan's."""
     back_ends = tuple(each for each in BACK_ENDS if each == protocol) or BACK_ENDS
     plan = place(
@@ -73,23 +76,45 @@ def placed(relation: Relation, protocol: str = BACK_ENDS[0]) -> PlacedPlan:
         not_after=10,
         nonce="bb" * 32,
         conditions=Conditions(back_ends=back_ends),
+        permits=permits,
     )
     return decode_plan(encode_plan(plan))
 
 
 def run(plan: PlacedPlan, contents: Mapping[str, Sample], protocol: str) -> pa.Table:
-    """All parts of the plan, opened, and what comes after opening."""
+    """All steps of the plan in their order, what is sealed opened, and what comes after opening."""
     inputs = {name: dataset(sample) for name, sample in contents.items()}
-    return finish(plan, {part.node: run_part(plan, part, inputs, protocol) for part in plan.parts})
+    arrived: dict[int, Arrived] = {}
+    opened: dict[int, pa.Table] = {}
+    for step in plan.steps:
+        sides = tuple(
+            side_table(step, side, inputs, source=over(plan, plan.source_of(step, side), arrived))
+            for side in ((0, 1) if isinstance(step, Exchange) else range(len(step.players)))
+        )
+        if isinstance(step, Exchange):
+            arrived[step.node] = match(step, *sides)
+        else:
+            opened[step.node] = run_part(plan, step, sides, protocol)
+    assert not arrived
+    return finish(plan, opened)
 
 
-def run_part(plan: PlacedPlan, part: Part, inputs: Mapping[str, local.Dataset], protocol: str) -> pa.Table:
+def match(exchange: Exchange, *sides: local.Table) -> Arrived:
+    """A matched join by its ideal twin: who receives gives its keys only."""
+    placement = exchange.placement
+    assert isinstance(placement, Matched)
+    own = sides[placement.receiver]
+    numbers, rows = ideal_match(exchange.join, own_keys(exchange.join, own), sides[placement.sender])
+    return joined(exchange, own, numbers, rows)
+
+
+def run_part(plan: PlacedPlan, part: Part, sides: tuple[local.Table, ...], protocol: str) -> pa.Table:
     parameters = spec(plan, plan_hash(encode_plan(plan)), part, AGREEMENT)
     if isinstance(part.placement, Sealed):
-        sides = (side_table(part, 0, inputs), side_table(part, 1, inputs))
-        opened, _ = _core.run_locally(parameters, sides, protocol)
+        left, right = sides
+        opened, _ = _core.run_locally(parameters, (left, right), protocol)
     else:
-        opened = released(parameters, side_table(part, 0, inputs))
+        opened = released(parameters, sides[0])
     return typed(pa.table(opened), part.relation.schema)
 
 
@@ -191,5 +216,57 @@ def test_a_local_chain_below_a_private_join_and_the_union_of_two() -> None:
         relation = Concat((both, both))
         found = rows_in(run(placed(relation), contents, "ideal"))
         assert exact(found) == exact(evaluate(relation, rows_of(contents)))
+
+    holds()
+
+
+@pytest.mark.parametrize("receiver", [0, 1])
+def test_random_plans_with_matched_joins_give_the_rows_of_the_oracle(receiver: int) -> None:
+    def is_received(plan: PlacedPlan) -> bool:
+        """Whoever could receive the first matched join does; of the two alternatives one is tried each."""
+        matched = [each.placement for each in plan.exchanges if isinstance(each.placement, Matched)]
+        return not matched or matched[0].receiver == receiver
+
+    @examples(120)
+    @given(st.data())
+    def holds(data: st.DataObject) -> None:
+        contents = data.draw(tables(names=("a", "b", "c")))
+        players = ("player-0", "player-1", data.draw(st.sampled_from(["player-0", "player-1", "player-2"])))
+        contents = {
+            name: at(sample, player) for (name, sample), player in zip(contents.items(), players, strict=True)
+        }
+        relation = data.draw(relations(contents, depth=4))
+        try:
+            plan = placed(relation, permits=is_received)
+        except PlanError as error:
+            if error.code not in ("plan.not-built", "plan.unsupported"):
+                raise
+            event(error.code)
+            return
+        event("matched" if any(isinstance(each, Matched) for each in plan.placements) else "other")
+        assert exact(rows_in(run(plan, contents, "twin"))) == exact(evaluate(relation, rows_of(contents)))
+
+    holds()
+
+
+@pytest.mark.parametrize(
+    ("kind", "receiver"), [(kind, receiver) for kind, sides in RECEIVERS.items() for receiver in sides]
+)
+def test_every_matched_kind_gives_the_rows_of_the_oracle_on_every_type(kind: JoinKind, receiver: int) -> None:
+    @examples(60)
+    @given(st.data())
+    def holds(data: st.DataObject) -> None:
+        contents = {
+            "a": data.draw(samples("a", player="player-0")),
+            "b": data.draw(samples("b", player="player-1")),
+        }
+        join = data.draw(joins(Scan(contents["a"].entry), Scan(contents["b"].entry), kinds=[kind]))
+        if not isinstance(join, Join):
+            event("no keys fit")
+            return
+        exchange = Exchange(0, join, Matched(("player-0", "player-1"), receiver, BACK_ENDS[0]))
+        inputs = {name: dataset(sample) for name, sample in contents.items()}
+        found = match(exchange, *(side_table(exchange, side, inputs) for side in (0, 1))).arrow
+        assert exact(rows_in(typed(found, join.schema))) == exact(evaluate(join, rows_of(contents)))
 
     holds()

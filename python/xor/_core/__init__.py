@@ -25,9 +25,20 @@ from xor._core._rust import (
 
 if TYPE_CHECKING:
     from xor._core._rust import ArrowStreamExportable as ArrowStreamExportable
+    from xor._core._rust import MatchReport as MatchReport
     from xor._core._rust import SealReport as SealReport
     from xor._core._rust import StepReport as StepReport
     from xor._core._rust import Transcript as Transcript
+
+if TYPE_CHECKING:
+    from xor._core._rust import matched_join as matched_join
+    from xor._core._rust import run_matched_locally as run_matched_locally
+else:
+    # A core that was built before there were matched joins has neither.
+    from xor._core import _rust
+
+    matched_join = getattr(_rust, "matched_join", None)
+    run_matched_locally = getattr(_rust, "run_matched_locally", None)
 
 __all__ = [
     "PROFILE",
@@ -35,11 +46,13 @@ __all__ = [
     "SpilledTable",
     "job_key",
     "keep_freed_memory",
+    "matched_join",
     "open_release",
     "open_sealed",
     "release_table",
     "restrict_filesystem",
     "run_locally",
+    "run_matched_locally",
     "seal_public_key",
     "sealed_join",
     "spill_table",

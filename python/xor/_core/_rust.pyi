@@ -5,18 +5,22 @@ padded bounds only; whatever it raises, Ctrl-C included, cancels the step and is
 """
 
 from collections.abc import Callable
-from typing import Final, Literal, Protocol, TypeAlias, TypedDict, final, type_check_only
+from typing import Final, Literal, NotRequired, Protocol, TypeAlias, TypedDict, final, type_check_only
+
+import pyarrow as pa
 
 __all__ = [
     "PROFILE",
     "ArrowStream",
     "SpilledTable",
     "job_key",
+    "matched_join",
     "open_release",
     "open_sealed",
     "release_table",
     "restrict_filesystem",
     "run_locally",
+    "run_matched_locally",
     "seal_public_key",
     "sealed_join",
     "spill_table",
@@ -59,6 +63,23 @@ class SealReport(TypedDict):
     rounds: int
     steps: list[StepReport]
     own_steps: list[StepReport]
+
+@type_check_only
+class MatchReport(TypedDict):
+    """What a worker reports about a matched join; counts and steps as in `SealReport`.
+
+    At the receiver also what it learned. `numbers` are int64, aligned with its own rows: the number of the
+    row's key, NULL where the key is NULL. `rows` are those of the sender whose keys it has: first the number
+    of the key (int64, named "number"), then the sender's payload columns in the order of the spec.
+    """
+
+    sent_bytes: int
+    received_bytes: int
+    rounds: int
+    steps: list[StepReport]
+    own_steps: list[StepReport]
+    numbers: NotRequired[pa.Array]
+    rows: NotRequired[ArrowStreamExportable]
 
 @type_check_only
 class Transcript(TypedDict):
@@ -157,6 +178,40 @@ def sealed_join(
         docs/protocols/sealed-join.md; RFC 9497 (OPRF), RFC 9180 (seal), RFC 8446 and RFC 7250 (channel).
     """
 
+def matched_join(
+    spec: bytes,
+    side: int,
+    table: ArrowStreamExportable,
+    socket_fd: int,
+    is_listener: bool,
+    tls_private_key: bytes,
+    peer_public_key: bytes,
+    progress: _Progress,
+    stall_timeout_s: float,
+) -> MatchReport:
+    """Run one player's side of a matched join: the receiver learns the sender's rows that match its own.
+
+    Args:
+        spec: public parameters as JSON; both machines derive the same bytes.
+        side: 0 hosts the left input, 1 the right.
+        table: the parts of the key, as many as `spec` names; at the sender then its payload columns.
+        socket_fd, is_listener, tls_private_key, peer_public_key, stall_timeout_s: as in `sealed_join`.
+
+    Raises:
+        ResourceError: the table is above its declared bound, found before the peer is contacted.
+        SchemaError: a column is not as declared.
+        PeerError: the peer stalls or is gone.
+        ProtocolAbort: the peer is not who it should be, or one of its messages fails a check.
+
+    Discloses:
+        To the sender, the receiver's bound. To the receiver, the sender's bound and, of the sender's rows
+        with a key that the receiver has, the payload columns.
+
+    Security:
+        A malicious peer can change its own input only. Whatever the sender sends, no more rows come out than
+        `most_rows` of the spec, and where `is_unique` says so one for each key at most, each as declared.
+    """
+
 def release_table(
     spec: bytes, table: ArrowStreamExportable, out_path: str, progress: _Progress
 ) -> SealReport:
@@ -246,6 +301,17 @@ def run_locally(
 
     `ideal` replaces the OPRF, `twin` the whole join, by a trusted party. A player whose step may take more
     than `memory_bytes` keeps its table on disk.
+
+    Security:
+        None between the players: for tests and simulations.
+    """
+
+def run_matched_locally(
+    spec: bytes,
+    tables: tuple[ArrowStreamExportable, ArrowStreamExportable],
+    oprf: Literal["dh", "vole", "ideal"],
+) -> tuple[pa.Array, ArrowStreamExportable, Transcript]:
+    """Run both players of a matched join in this process: what the receiver gets, as in `MatchReport`.
 
     Security:
         None between the players: for tests and simulations.

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 from xor.dataframe import render
 from xor.errors import UsageError
+from xor.model.disclosure import Role, Subject
+from xor.plan.disclosures import disclosures
 from xor.plan.placed import PlacedPlan
+from xor.policy.clauses.reveal import RevealClause
 from xor.policy.decision import Decision
 from xor.policy.judge import judge
 from xor.policy.parse import in_force
@@ -59,6 +62,22 @@ def is_permitted(plan: PlacedPlan, known: Known, now: int) -> bool:
     """Whether nothing is known that would refuse the plan; policies that cannot be read say nothing."""
     try:
         return check_plan(plan, known, now).is_allowed
+    except UsageError:
+        return True
+
+
+def may_be_permitted(plan: PlacedPlan, known: Known) -> bool:
+    """Whether policies may allow a plan with fewer columns: they name every player that gets rows."""
+    if all(each.placement.at is None for each in plan.exchanges):
+        return True
+    entries = {entry.name: entry for entry in plan.datasets}
+    told = (each for each in disclosures(plan, known.agreement) if each.subject is Subject.ROWS)
+    shown = {(each.dataset, each.to.name) for each in told if each.to.role is Role.PLAYER}
+    try:
+        return all(
+            player in in_force(known.policies[name], entries[name]).clauses.of(RevealClause).recipients
+            for name, player in shown
+        )
     except UsageError:
         return True
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xor.dataframe.asked import Asked, recipient_names
-from xor.dataframe.check import Check, check_plan, is_permitted
+from xor.dataframe.check import Check, check_plan, is_permitted, may_be_permitted
 from xor.dataframe.frame import Frame
 from xor.dataframe.handles import Handle
 from xor.dataframe.job import Job
@@ -141,7 +141,7 @@ class Client(Handle):
     def check_placeable(self, relation: Relation) -> None:
         """Refuses by name what no plan can do, as soon as it is written.
 
-        Size is not judged here: a later step may need less of it.
+        Neither size nor columns are judged here: a later step may need less of them.
         """
         try:
             self._place(relation, self._known, (self.analyst,), None)
@@ -211,8 +211,14 @@ class Client(Handle):
     def _place(
         self, relation: Relation, known: Known, recipients: tuple[str, ...], nonce: str | None
     ) -> PlacedPlan:
-        """Without a nonce only to see whether it can be placed: policies are not asked then."""
+        """Without a nonce only to see whether it can be placed, perhaps with fewer columns."""
         now = self.session.now()
+
+        def permits(plan: PlacedPlan) -> bool:
+            if nonce is None:
+                return may_be_permitted(plan, known)
+            return is_permitted(plan, known, now)
+
         return place(
             relation,
             network=self.network,
@@ -225,7 +231,8 @@ class Client(Handle):
             nonce=nonce or _ANY_NONCE,
             signatures=known.signatures,
             conditions=known.conditions,
-            permits=None if nonce is None else lambda plan: is_permitted(plan, known, now),
+            permits=permits,
+            clean_rooms=[each.name for each in known.agreement.players if each.zone == "clean room"],
         )
 
     def __repr__(self) -> str:

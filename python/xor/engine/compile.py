@@ -15,6 +15,7 @@ import ibis
 import ibis.backends.sql.compilers  # loaded at the first query otherwise, when the worker is confined
 import ibis.expr.datatypes as ibis_types
 
+from xor.engine.arrived import Arrived
 from xor.errors import PlanError
 from xor.model.types import DataType, Kind, Schema, decimal
 from xor.plan.predicates import (
@@ -70,12 +71,13 @@ def _hash(value) -> ibis_types.uint64:  # type: ignore  # noqa: PGH003  any type
     """DuckDB's hash of 64 bits; equal values have the same."""
 
 
-def compile_query(relation: Relation, columns: Sequence[str], tables: Sequence[str]) -> str:
+def compile_query(relation: Relation, columns: Sequence[str], tables: Sequence[str | Arrived]) -> str:
     """The SQL that gives `columns` of a relation, as `c0`, `c1`, …
 
     Args:
         columns: names in the relation's schema; they may repeat.
-        tables: dataset names; the dataset at position i is the SQL table `t<i>`, its columns `c0`, `c1`, …
+        tables: dataset names, and rows that have arrived; what stands at position i is the SQL table `t<i>`,
+            its columns `c0`, `c1`, …
 
     Raises:
         PlanError: the relation is nested too deeply.
@@ -122,16 +124,18 @@ _Node = tuple[Any, Mapping[str, str]]
 
 
 class _Compiler:
-    """One query. Every scan and concat gets column names of its own, so that no two sides of a join clash."""
+    """One query. Every leaf and concat gets column names of its own, so that no two sides of a join clash."""
 
-    def __init__(self, tables: Sequence[str]) -> None:
-        self._tables = {name: index for index, name in enumerate(tables)}
+    def __init__(self, tables: Sequence[str | Arrived]) -> None:
+        self._tables = {each: index for index, each in enumerate(tables)}
         self._made = 0
 
     def relation(self, relation: Relation) -> _Node:
         match relation:
-            case Scan():
-                return self._scan(relation)
+            case Scan(dataset):
+                return self._leaf(relation, dataset.name)
+            case Arrived():
+                return self._leaf(relation, relation)
             case Project(source, columns):
                 node, names = self.relation(source)
                 return node, {new: names[old] for new, old in columns}
@@ -148,10 +152,10 @@ class _Compiler:
         self._made += 1
         return f"n{self._made}"
 
-    def _scan(self, scan: Scan) -> _Node:
-        table = _table(self._tables[scan.dataset.name], [field.type for field in scan.schema])
+    def _leaf(self, leaf: Relation, key: str | Arrived) -> _Node:
+        table = _table(self._tables[key], [field.type for field in leaf.schema])
         prefix = self._prefix()
-        names = {name: f"{prefix}_{index}" for index, name in enumerate(scan.schema.names)}
+        names = {name: f"{prefix}_{index}" for index, name in enumerate(leaf.schema.names)}
         return table.select(**{new: f"c{index}" for index, new in enumerate(names.values())}), names
 
     def _join(self, join: Join) -> _Node:

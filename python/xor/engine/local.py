@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from xor.engine.arrived import Arrived
 from xor.engine.arrow import arrow_type, for_duckdb
 from xor.engine.bounds import check_bounds
 from xor.engine.compile import compile_query
@@ -14,7 +15,7 @@ from xor.engine.sources import Source, read
 from xor.errors import InternalError, PlanError, ResourceError
 from xor.model.dataset import DatasetEntry
 from xor.model.types import DataType, Kind
-from xor.plan.relations import Project, Relation, Scan
+from xor.plan.relations import Project, Relation, Scan, post_order
 
 _BATCH_ROWS = 100_000
 
@@ -66,8 +67,11 @@ def load(source: Source, limits: Limits = DEFAULT_LIMITS) -> Dataset:
 def load_all(
     relations: Iterable[Relation], sources: Mapping[str, Source], limits: Limits = DEFAULT_LIMITS
 ) -> dict[str, Dataset]:
-    """Every dataset of some relations, each read and checked once; for `run` and `stage.side_table`."""
-    names = {entry.name for relation in relations for entry in relation.datasets}
+    """Every dataset of some relations that has a source here, each read and checked once.
+
+    For `run` and `stage.side_table`; the other datasets of the relations are those of other players.
+    """
+    names = {entry.name for relation in relations for entry in relation.datasets} & sources.keys()
     return {name: load(sources[name], limits) for name in sorted(names)}
 
 
@@ -77,7 +81,7 @@ def run(
     columns: Sequence[str] | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Table:
-    """Computes a relation over the datasets of one player.
+    """Computes a relation over the datasets of one player, and over what has arrived there.
 
     Declared bounds of every dataset are checked first, whether the relation needs them or not.
 
@@ -94,20 +98,22 @@ def run(
         raise PlanError("a result needs at least one column", code="plan.no-column", hint="select a column.")
     found_here = [matching(entry, inputs[entry.name]) for entry in relation.datasets]
     datasets = [load(each, limits) if isinstance(each, Source) else each for each in found_here]
+    arrived = [each for each in post_order(relation) if isinstance(each, Arrived)]
+    tables = [each.arrow for each in datasets] + [each.arrow for each in arrived]
     if (plain := plain_columns(relation, chosen)) is not None:
-        return _projected(datasets[0], plain)
-    sql = compile_query(relation, chosen, [each.entry.name for each in datasets])
+        return _projected(tables[0], plain)
+    sql = compile_query(relation, chosen, [*(each.entry.name for each in datasets), *arrived])
     with locked(limits) as connection:
-        for index, each in enumerate(datasets):
-            connection.register(f"t{index}", for_duckdb(each.arrow.columns))
+        for index, each in enumerate(tables):
+            connection.register(f"t{index}", for_duckdb(each.columns))
         found = _collect(connection.execute(sql), relation.rows, limits)
     return Table(as_declared(found, [relation.schema[name].type for name in chosen]))
 
 
 def plain_columns(relation: Relation, chosen: Sequence[str]) -> list[str] | None:
-    """The columns of the dataset behind `chosen` where nothing is computed: as they were read, no engine."""
+    """The columns of the only leaf behind `chosen` where nothing is computed: as they are, no engine."""
     match relation:
-        case Scan():
+        case Scan() | Arrived():
             return list(chosen)
         case Project(source, columns):
             old = dict(columns)
@@ -115,9 +121,9 @@ def plain_columns(relation: Relation, chosen: Sequence[str]) -> list[str] | None
     return None
 
 
-def _projected(dataset: Dataset, columns: Sequence[str]) -> Table:
+def _projected(found: pa.Table, columns: Sequence[str]) -> Table:
     names = [f"c{index}" for index in range(len(columns))]
-    return Table(pa.table([dataset.arrow.column(name) for name in columns], names=names))
+    return Table(pa.table([found.column(name) for name in columns], names=names))
 
 
 def matching(entry: DatasetEntry, found: AnyInput) -> AnyInput:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from xor._core import (
     SpilledTable,
     job_key,
+    matched_join,
     release_table,
     restrict_filesystem,
     sealed_join,
@@ -16,6 +17,15 @@ from xor._core import (
 )
 
 if TYPE_CHECKING:
-    from xor._core import SealReport as SealReport  # noqa: PLC0414  re-exported for type checkers
+    from xor._core import MatchReport as MatchReport  # noqa: PLC0414  re-exported for type checkers
+    from xor._core import SealReport as SealReport  # noqa: PLC0414
 
-__all__ = ["SpilledTable", "job_key", "release_table", "restrict_filesystem", "sealed_join", "spill_table"]
+__all__ = [
+    "SpilledTable",
+    "job_key",
+    "matched_join",
+    "release_table",
+    "restrict_filesystem",
+    "sealed_join",
+    "spill_table",
+]

@@ -1,4 +1,4 @@
-"""The plaintext stage below a part of a plan: the table that one player brings to it."""
+"""The plaintext stage below a step of a plan: the table that one player brings to it."""
 
 from collections.abc import Mapping
 
@@ -6,20 +6,21 @@ from xor.engine.duck import DEFAULT_LIMITS, Limits
 from xor.engine.local import Input, Table, run
 from xor.engine.sources import Source
 from xor.engine.streaming import Stream, stream
-from xor.plan.placed import Part, Sealed, payload_columns
-from xor.plan.relations import Join
+from xor.plan.cost import exchange_of
+from xor.plan.placed import Exchange, Part, payload_columns
+from xor.plan.relations import Relation
 
 
-def side_columns(part: Part, side: int) -> tuple[str, ...]:
-    """The columns that a player brings, in the order of the part's spec: keys, then payload.
+def side_columns(step: Part | Exchange, side: int) -> tuple[str, ...]:
+    """The columns that a player brings, in the order of the step's spec: keys, then payload.
 
     Args:
-        side: 0 left or 1 right in a sealed join; 0 where a single player releases its rows.
+        side: 0 left or 1 right in a private join; 0 where a single player releases its rows.
     """
-    if not isinstance(part.placement, Sealed):
-        return part.relation.schema.names
-    join = part.relation
-    assert isinstance(join, Join)  # PlacedPlan has checked it
+    exchange = step if isinstance(step, Exchange) else exchange_of(step)
+    if exchange is None:
+        return step.source(side).schema.names
+    join = exchange.join
     return (*(pair[side] for pair in join.keys), *payload_columns(join)[side])
 
 
@@ -37,13 +38,21 @@ def side_stream(
     return stream(part.source(side), inputs, side_columns(part, side), limits)
 
 
-def side_table(part: Part, side: int, inputs: Mapping[str, Input], limits: Limits = DEFAULT_LIMITS) -> Table:
-    """Computes what a player brings to a part of a plan: key columns, then payload columns.
+def side_table(
+    step: Part | Exchange,
+    side: int,
+    inputs: Mapping[str, Input],
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    source: Relation | None = None,
+) -> Table:
+    """Computes what a player brings to a step of a plan: key columns, then payload columns.
 
     Args:
         inputs: for each dataset of this side its source, or its rows from `local.load`.
+        source: what stands for `step.source(side)` if that is built on rows that have arrived.
 
     Raises:
         DataError, ResourceError: the data are not as declared; nobody has been contacted yet.
     """
-    return run(part.source(side), inputs, side_columns(part, side), limits)
+    return run(source or step.source(side), inputs, side_columns(step, side), limits)

@@ -35,7 +35,7 @@ from xor.machine.events import (
     WorkerReady,
 )
 from xor.machine.judging import SPENT
-from xor.plan.placed import PlacedPlan, Sealed
+from xor.plan.placed import PlacedPlan
 from xor.wire.messages import Approval, Cancel, Closed, Failure, Kind, Manifest, Offer, Refusal
 
 MAX_HELD = 64
@@ -164,12 +164,11 @@ def kind_of(document: Approval | Refusal | Offer | Failure) -> Kind:
 
 def peers_of(plan: PlacedPlan, player: str) -> frozenset[str]:
     """With whom this player's worker must connect."""
-    sealed = [part for part in plan.parts_of(player) if isinstance(part.placement, Sealed)]
-    return frozenset(name for part in sealed for name in part.players) - {player}
+    return frozenset(name for each in plan.exchanges_of(player) for name in each.players) - {player}
 
 
 def sides_of(plan: PlacedPlan, player: str) -> frozenset[tuple[int, int]]:
-    """The streams (node, side) that this player sends."""
+    """The streams (node, side) that this player sends; none if others receive all that it has."""
     return frozenset(
         (part.node, side)
         for part in plan.parts_of(player)
@@ -320,7 +319,11 @@ def _on_done(job: Job, event: WorkerDone) -> Step:
     if len(event.streams) != len(expected) or {(each.node, each.side) for each in event.streams} != expected:
         return _fail(job, "InternalError", "internal.wrong-streams", "the worker finished other streams")
     job = replace(job, state=State.UPLOADING, streams=event.streams)
-    return job, _uploads(job)
+    return (job, _uploads(job)) if expected else _finish(job)
+
+
+def _finish(job: Job) -> Step:
+    return replace(job, state=State.DONE), (KillWorker(), CleanUp())
 
 
 def _uploads(job: Job) -> tuple[Upload, ...]:
@@ -336,9 +339,7 @@ def _manifest(job: Job, stream: Stream) -> Manifest:
 
 def _on_uploaded(job: Job, event: Uploaded) -> Step:
     job = replace(job, uploaded=job.uploaded | {(event.node, event.side)})
-    if _uploads(job):
-        return job, ()
-    return replace(job, state=State.DONE), (KillWorker(), CleanUp())
+    return (job, ()) if _uploads(job) else _finish(job)
 
 
 def _on_tick(job: Job, now: int) -> Step:

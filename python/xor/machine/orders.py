@@ -11,7 +11,7 @@ from xor.machine.events import Failed, Stream
 from xor.model.agreement import HEX_32_BYTES
 from xor.model.dataset import NAME, Strict
 from xor.plan.codec import encode_plan
-from xor.plan.placed import PlacedPlan, Sealed
+from xor.plan.placed import PlacedPlan
 
 
 class DatasetSource(Strict):
@@ -87,8 +87,8 @@ class Timed(Strict):
 class Observed(Strict):
     """How the line to a peer was, as the system counted it on the channel of one join.
 
-    Discloses: a property of the line. What travels on the channel has sizes and times that follow from
-        bounds.
+    Discloses: a property of the line. What travels on the channel has sizes that follow from bounds, and so
+        have its times but after a matched join.
     """
 
     says: Literal["observed"] = "observed"
@@ -150,10 +150,9 @@ def order_of(job: Job, directory: Directory) -> Order:
 def routes_of(job: Job) -> frozenset[tuple[int, str]]:
     """The connections (step, player) that the worker of a job may be given."""
     return frozenset(
-        (part.node, name)
-        for part in _plan(job).parts_of(job.player)
-        if isinstance(part.placement, Sealed)
-        for name in part.players
+        (exchange.node, name)
+        for exchange in _plan(job).exchanges_of(job.player)
+        for name in exchange.players
         if name != job.player
     )
 

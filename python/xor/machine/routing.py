@@ -23,7 +23,7 @@ FRAME_BYTES = _ROUTE.size + 64
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One connection: the job, the number of the sealed join in its plan, the player that calls."""
+    """One connection: the job, the number of the private join in its plan, the player that calls."""
 
     plan: str
     node: int

@@ -18,16 +18,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
-from xor.engine import memory, private
-from xor.engine.local import Table, load_all
+from xor.engine import matched, memory, private
+from xor.engine.arrived import Arrived
+from xor.engine.local import Dataset, Table, load_all
 from xor.engine.sources import Source
 from xor.engine.stage import side_stream, side_table
 from xor.engine.streaming import Stream as Rows
 from xor.errors import DataError, InternalError, PeerError, PlanError, ProtocolAbort, XorError
 from xor.machine import sandbox
-from xor.machine.core import peers_of, sides_of
+from xor.machine.core import peers_of
 from xor.machine.events import Failed, Stream
 from xor.machine.lines import observe
 from xor.machine.meeting import Incoming, agree_to_go, dial
@@ -49,19 +50,22 @@ from xor.machine.routing import Call, Route
 from xor.model.agreement import Agreement
 from xor.plan.codec import decode_plan, plan_hash
 from xor.plan.estimate import is_streamed
-from xor.plan.placed import Part, PlacedPlan, Sealed
-from xor.plan.spec import release_spec, sealed_spec
+from xor.plan.placed import Exchange, Part, PlacedPlan, Sealed
+from xor.plan.spec import matched_spec, spec
 from xor.signing import decode
 from xor.wire.messages import Measured
 
 if TYPE_CHECKING:
-    from xor.engine.private import SealReport
+    from xor.engine.private import MatchReport, SealReport
 
 PROGRESS_EVERY_S = 0.25
 NOT_THE_PEER = ("protocol.wrong-peer-key", "protocol.tls")
 """Errors of a connection whose other end has proved nothing: a replayed call, not the peer's mistake."""
 
 Say = Callable[[Word], None]
+Report = TypeVar("Report")
+Task = tuple[Part | Exchange, int]
+"""A step, and the side of it that this player computes."""
 Brought = Table | private.SpilledTable | Rows
 """A table in memory; where it may be large on disk, or still in its file if it is to be released."""
 
@@ -80,7 +84,7 @@ class Stages:
 
 
 class Worker:
-    """Runs the parts of one plan that its player computes."""
+    """Runs the steps of one plan that its player takes part in."""
 
     def __init__(self, order: Order, peers: Callable[[], Peer], handed: socket.socket, say: Say) -> None:
         self._order = order
@@ -90,6 +94,8 @@ class Worker:
         self._peers: dict[str, Peer] = {}
         self._calls: dict[int, socket.socket] = {}
         self._directory = Path(order.directory)
+        self._datasets: dict[str, Dataset] = {}
+        self._arrived: dict[int, Arrived] = {}
         self.stages = Stages()
 
     def run(self) -> None:
@@ -97,22 +103,26 @@ class Worker:
         with self.stages.stage("checking the plan"):
             plan, agreement = self._checked()
         work = self._work(plan)
-        specs = {part.node: self._spec(plan, part, agreement) for part, _ in work}
+        specs = [self._spec(plan, step, agreement) for step, _ in work]
         tables = self._read_tables(plan, work, specs)
         seed, public = private.job_key()
         self._say(Ready(job_key=public.hex()))
         with self.stages.stage("meeting the other machines"):
-            self._meet(work, peers_of(plan, self._order.player), seed)
+            self._meet(plan, seed)
         streams = []
-        for part, side in work:
-            table = tables.pop((part.node, side))
-            if isinstance(part.placement, Sealed):
+        for number, (step, side) in enumerate(work):
+            table = tables.pop(number) if number in tables else self._late_table(plan, step, side)
+            if isinstance(step, Exchange):
+                assert isinstance(table, Table)
+                self._match(specs[number], step, side, table, seed)
+                continue
+            if isinstance(step.placement, Sealed):
                 assert not isinstance(table, Rows)  # another caller may have to read it again
-                facts = self._join(specs[part.node], part, side, table, seed)
+                facts = self._join(specs[number], step, side, table, seed)
             else:
                 assert not isinstance(table, private.SpilledTable)  # only joins spill beforehand
-                facts = self._release(specs[part.node], part, table)
-            streams.append(self._stream(part, side, facts))
+                facts = self._release(specs[number], step, table)
+            streams.append(self._stream(step, side, facts))
         self._say(Finished(streams=tuple(streams)))
 
     def _checked(self) -> tuple[PlacedPlan, Agreement]:
@@ -121,19 +131,27 @@ class Worker:
             raise PlanError("the plan is not the one that was approved", code="plan.wrong-hash")
         return decode_plan(payload), decode(Agreement, self._order.agreement.encode())
 
-    def _work(self, plan: PlacedPlan) -> list[tuple[Part, int]]:
-        """Every (part, side) of this player, in the order of the plan, which is the same everywhere."""
-        sides = sides_of(plan, self._order.player)
-        return [(part, side) for part in plan.parts for side in (0, 1) if (part.node, side) in sides]
+    def _work(self, plan: PlacedPlan) -> list[Task]:
+        """Every step and side of this player, in the order of the plan, which is the same everywhere."""
+        return [
+            (step, side)
+            for step in plan.steps
+            for side, player in enumerate(step.players)
+            if player == self._order.player
+        ]
 
-    def _spec(self, plan: PlacedPlan, part: Part, agreement: Agreement) -> bytes:
-        spec = sealed_spec if isinstance(part.placement, Sealed) else release_spec
-        return spec(plan, self._order.plan_hash, part, agreement)
+    def _spec(self, plan: PlacedPlan, step: Part | Exchange, agreement: Agreement) -> bytes:
+        if isinstance(step, Exchange):
+            return matched_spec(plan, self._order.plan_hash, step.node)
+        return spec(plan, self._order.plan_hash, step, agreement)
 
     def _read_tables(
-        self, plan: PlacedPlan, work: Sequence[tuple[Part, int]], specs: Mapping[int, bytes]
-    ) -> dict[tuple[int, int], Brought]:
-        """All tables that this player brings, checked: every one, before any peer is met."""
+        self, plan: PlacedPlan, work: Sequence[Task], specs: Sequence[bytes]
+    ) -> dict[int, Brought]:
+        """Tables that this player brings, by place in `work`, checked: every one, before any peer is met.
+
+        But for those built on rows that are still to arrive: of these, the datasets that it adds.
+        """
         entries = {entry.name: entry for entry in plan.datasets}
         sources = {
             each.dataset: Source(
@@ -141,21 +159,31 @@ class Worker:
             )
             for each in self._order.sources
         }
-        held = [(part, side) for part, side in work if not is_streamed(part, side)]
+        held = [isinstance(step, Exchange) or not is_streamed(step, side) for step, side in work]
         with self.stages.stage(f"reading {', '.join(sorted(sources))}"):
-            datasets = load_all([part.source(side) for part, side in held], sources)
-        tables: dict[tuple[int, int], Brought] = {}
-        for part, side in work:
-            with self.stages.stage(f"the local part of step {part.node}"):
-                if (part, side) in held:
-                    tables[part.node, side] = side_table(part, side, datasets)
-                elif isinstance(part.placement, Sealed):
-                    tables[part.node, side] = self._spilled(specs[part.node], part, side, sources)
-                else:
+            read = (step.source(side) for (step, side), is_held in zip(work, held, strict=True) if is_held)
+            datasets = load_all(read, sources)
+        tables: dict[int, Brought] = {}
+        for number, (step, side) in enumerate(work):
+            if plan.is_late(step, side):
+                self._datasets = datasets
+                continue
+            with self.stages.stage(f"the local part of step {step.node}"):
+                if held[number]:
+                    tables[number] = side_table(step, side, datasets)
+                elif isinstance(step, Part) and isinstance(step.placement, Sealed):
+                    tables[number] = self._spilled(specs[number], step, side, sources)
+                elif isinstance(step, Part):
                     # Read twice: what is wrong with a release stops a job before anybody is met.
-                    side_stream(part, side, sources).drain()
-                    tables[part.node, side] = side_stream(part, side, sources)
+                    side_stream(step, side, sources).drain()
+                    tables[number] = side_stream(step, side, sources)
         return tables
+
+    def _late_table(self, plan: PlacedPlan, step: Part | Exchange, side: int) -> Table:
+        """What this player brings to a step that is built on rows that have arrived by now."""
+        with self.stages.stage(f"the local part of step {step.node}"):
+            source = matched.over(plan, plan.source_of(step, side), self._arrived)
+            return side_table(step, side, self._datasets, source=source)
 
     def _spilled(
         self, spec: bytes, part: Part, side: int, sources: Mapping[str, Source]
@@ -165,16 +193,17 @@ class Worker:
         with stream.explained():
             return private.spill_table(spec, side, stream, str(self._directory), progress)
 
-    def _meet(self, work: Sequence[tuple[Part, int]], wanted: frozenset[str], seed: bytes) -> None:
+    def _meet(self, plan: PlacedPlan, seed: bytes) -> None:
         """Learns of all peers. Calls each as soon as it is known: it may be waiting, and for nobody else."""
-        while not wanted <= self._peers.keys():
+        player = self._order.player
+        while not peers_of(plan, player) <= self._peers.keys():
             peer = self._next_peer()
             self._peers[peer.player] = peer
-            for part, _ in work:
-                if peer.player in part.players and peer.address is not None and not peer.is_listener:
-                    route = Route(self._order.plan_hash, part.node, self._order.player)
+            for exchange in plan.exchanges_of(player):
+                if peer.player in exchange.players and peer.address is not None and not peer.is_listener:
+                    route = Route(self._order.plan_hash, exchange.node, player)
                     call = Call.signed(route, seed)
-                    self._calls[part.node] = dial(peer.address, call, self._order.connect_timeout_s)
+                    self._calls[exchange.node] = dial(peer.address, call, self._order.connect_timeout_s)
 
     def _join(
         self, spec: bytes, part: Part, side: int, table: Table | private.SpilledTable, seed: bytes
@@ -182,37 +211,67 @@ class Worker:
         peer = self._peers[part.players[1 - side]]
 
         def join(connection: socket.socket) -> SealReport:
-            with connection:
-                report = private.sealed_join(
-                    spec,
-                    side,
-                    table,
-                    connection.fileno(),
-                    peer.is_listener,
-                    seed,
-                    bytes.fromhex(peer.job_key),
-                    str(self._path(part, side)),
-                    self._progress(part.node),
-                    float(self._order.stall_timeout_s),
+            return private.sealed_join(
+                spec,
+                side,
+                table,
+                connection.fileno(),
+                peer.is_listener,
+                seed,
+                bytes.fromhex(peer.job_key),
+                str(self._path(part, side)),
+                self._progress(part.node),
+                float(self._order.stall_timeout_s),
+            )
+
+        with self.stages.stage(f"sealed join of step {part.node} with {peer.player}"):
+            return self._connected(part.node, peer, join)
+
+    def _match(self, spec: bytes, exchange: Exchange, side: int, table: Table, seed: bytes) -> None:
+        """One side of a matched join; what the receiver gets is there for later steps."""
+        peer = self._peers[exchange.players[1 - side]]
+        is_receiver = exchange.placement.at == self._order.player
+        brought = matched.own_keys(exchange.join, table) if is_receiver else table
+
+        def match(connection: socket.socket) -> MatchReport:
+            return private.matched_join(
+                spec,
+                side,
+                brought,
+                connection.fileno(),
+                peer.is_listener,
+                seed,
+                bytes.fromhex(peer.job_key),
+                self._progress(exchange.node),
+                float(self._order.stall_timeout_s),
+            )
+
+        with self.stages.stage(f"matched join of step {exchange.node} with {peer.player}"):
+            report = self._connected(exchange.node, peer, match)
+            for each in report["own_steps"]:
+                self._say(Timed(node=exchange.node, **each))
+            if is_receiver:
+                self._arrived[exchange.node] = matched.joined(
+                    exchange, table, report["numbers"], report["rows"]
                 )
+
+    def _connected(self, node: int, peer: Peer, talk: Callable[[socket.socket], Report]) -> Report:
+        """Talks to a peer over the connection of a step, whoever called."""
+
+        def observed(connection: socket.socket) -> Report:
+            with connection:
+                report = talk(connection)
                 if seen := observe(connection):
                     self._say(Observed(peer=peer.player, **seen._asdict()))
                 return report
 
-        with self.stages.stage(f"sealed join of step {part.node} with {peer.player}"):
-            if part.node in self._calls:
-                return self._call(part.node, join)
-            return self._listen(part.node, peer, join)
-
-    def _call(self, node: int, join: Callable[[socket.socket], SealReport]) -> SealReport:
-        connection = self._calls.pop(node)
-        agree_to_go(connection, self._order.job_timeout_s)
-        return join(connection)
-
-    def _listen(self, node: int, peer: Peer, join: Callable[[socket.socket], SealReport]) -> SealReport:
+        if node in self._calls:
+            connection = self._calls.pop(node)
+            agree_to_go(connection, self._order.job_timeout_s)
+            return observed(connection)
         for connection in self._incoming.calls(node, peer.player, self._order.connect_timeout_s):
             try:
-                return join(connection)
+                return observed(connection)
             except ProtocolAbort as error:
                 if error.code not in NOT_THE_PEER:
                     raise

@@ -49,6 +49,9 @@ class Subject(StrEnum):
     """Padded bounds of rows and bytes."""
     GROUPING = "grouping by key"
     """Which revealed rows share a key, even where the key is no output column."""
+    DURATIONS = "durations"
+    """How long later steps take, or that they break off for want of memory: after a join that one player has
+    in the clear, that depends on what matched."""
     PROTECTION = "protection"
     """The adversary model under which cryptography runs, or that a clean room is simulated."""
 

@@ -1,4 +1,4 @@
-"""Choosing the back end of a sealed join: the quicker one under the conditions, and why not the other."""
+"""Choosing the back end of a private join: the quicker one under the conditions, and why not the other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from xor.plan.conditions import Conditions
 from xor.plan.cost import costs
 from xor.plan.estimate import Seconds, seconds
+from xor.plan.limits import most_rows
 from xor.plan.oprf.exchange import BACK_ENDS, KNOWN, MAX_JOINED, Oprf
-from xor.plan.placed import Part, Sealed
-from xor.plan.relations import Join, padded
+from xor.plan.placed import Exchange, Matched, Part, Sealed
+from xor.plan.relations import Join
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,9 @@ class Candidate:
         return self.seconds.exchange.seconds if self.seconds else float("inf")
 
 
-def candidates(join: Join, sealed: Sealed, conditions: Conditions) -> tuple[Candidate, ...]:
-    """Every known back end for a sealed join of that form; `sealed.oprf` does not matter."""
-    return tuple(_candidate(Part(0, join, replace(sealed, oprf=each)), conditions) for each in KNOWN)
+def candidates(join: Join, placement: Sealed | Matched, conditions: Conditions) -> tuple[Candidate, ...]:
+    """Every known back end for a private join of that form; `placement.oprf` does not matter."""
+    return tuple(_candidate(Exchange(0, join, replace(placement, oprf=each)), conditions) for each in KNOWN)
 
 
 def quickest(found: Sequence[Candidate], back_ends: Sequence[Oprf]) -> Oprf:
@@ -43,17 +44,16 @@ def quickest(found: Sequence[Candidate], back_ends: Sequence[Oprf]) -> Oprf:
     return max(back_ends, key=lambda each: MAX_JOINED[each])
 
 
-def _candidate(part: Part, conditions: Conditions) -> Candidate:
-    if not isinstance(part.placement, Sealed):
-        raise AssertionError("only sealed joins have a back end")
-    oprf = part.placement.oprf
-    largest = max(padded(each.rows) for each in part.relation.inputs)
-    if largest > MAX_JOINED[oprf]:
-        return Candidate(oprf, f"takes at most {MAX_JOINED[oprf]:,} rows a side", 0, None)
+def _candidate(exchange: Exchange, conditions: Conditions) -> Candidate:
+    oprf, limit = exchange.placement.oprf, most_rows(exchange.placement)
+    if max(exchange.bounds) > limit:
+        return Candidate(oprf, f"takes at most {limit:,} rows a side", 0, None)
     refusal = ""
     if oprf not in conditions.back_ends:
         refusal = "is not in this version" if oprf not in BACK_ENDS else "is switched off here"
-    elif refusing := conditions.refusing(oprf, part.players):
+    elif refusing := conditions.refusing(oprf, exchange.players):
         refusal = f"is not run by {' and '.join(refusing)}"
-    sent = sum(each.sent_bytes for each in costs(part))
-    return Candidate(oprf, refusal, sent, seconds(part, conditions))
+    sent = sum(each.sent_bytes for each in costs(exchange))
+    is_sealed = isinstance(exchange.placement, Sealed)
+    step = Part(exchange.node, exchange.join, exchange.placement) if is_sealed else exchange
+    return Candidate(oprf, refusal, sent, seconds(step, conditions))

@@ -18,7 +18,7 @@ from xor.errors import PlanError, UsageError
 from xor.model.dataset import NAME, DatasetEntry
 from xor.model.types import DataType, Kind
 from xor.plan.limits import MAX_DATASETS, check_columns, check_sizes, check_step
-from xor.plan.placed import Opened, PlacedPlan, Placement, Plaintext, Sealed
+from xor.plan.placed import Matched, Opened, PlacedPlan, Placement, Plaintext, Sealed
 from xor.plan.predicates import (
     And,
     Column,
@@ -43,7 +43,7 @@ from xor.signing import canonical, parse_canonical
 
 PAYLOAD_TYPE = "application/vnd.xor.plan.v2+json"
 VERSION = 2
-"""2: the back end of the OPRF stands in the placement of each sealed join."""
+"""2: the back end of the OPRF stands in the placement of each private join."""
 MAX_BYTES = 2 * 2**20
 _HEX_32 = re.compile(r"[0-9a-f]{64}")
 _FIELDS = {
@@ -196,6 +196,8 @@ def _encode_placement(placement: Placement) -> dict[str, Any]:
             return {"plaintext": at}
         case Sealed(between, opener, oprf):
             return {"sealed": list(between), "opener": opener, "oprf": oprf}
+        case Matched(between, receiver, oprf):
+            return {"matched": list(between), "receiver": receiver, "oprf": oprf}
         case Opened():
             return {"opened": True}
 
@@ -205,10 +207,19 @@ def _decode_placement(body: Mapping[str, Any]) -> Placement:
         case {"plaintext": str(at)}:
             return Plaintext(at)
         case {"sealed": [str(left), str(right)], "opener": int(opener), "oprf": ("dh" | "vole") as oprf}:
-            return Sealed((left, right), opener, oprf)
+            return Sealed((left, right), _side(opener), oprf)
+        case {"matched": [str(left), str(right)], "receiver": int(receiver), "oprf": ("dh" | "vole") as oprf}:
+            return Matched((left, right), _side(receiver), oprf)
         case {"opened": True}:
             return Opened()
     raise _malformed("it holds a placement that this version does not know")
+
+
+def _side(value: int) -> int:
+    """JSON's `true` is no side, though it equals 1 here."""
+    if isinstance(value, bool):
+        raise _malformed("a side is no number")
+    return value
 
 
 def encode_predicate(predicate: Predicate) -> dict[str, Any]:

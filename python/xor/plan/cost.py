@@ -12,11 +12,13 @@ from xor.errors import InternalError
 from xor.model.types import Field, Kind, Schema
 from xor.plan.oprf import exchange as oprf
 from xor.plan.oprf.okvs import SIGMA
-from xor.plan.placed import Part, Sealed, payload_columns
+from xor.plan.placed import Exchange, Matched, Part, Sealed, payload_columns
 from xor.plan.relations import Join, JoinKind, padded
 
 SECRET_BYTES: Final = 16
 CHUNK_BYTES: Final = 2**20
+CELLS_FRAME_BYTES: Final = 2**20
+"""Of a matched join: cells that travel in one frame."""
 TAG_BYTES: Final = 16
 HELD_BYTES: Final = 2**29
 """What a step takes beyond it goes to disk."""
@@ -32,10 +34,10 @@ _VALUE_BYTES = {Kind.BOOL: 1, Kind.DATE: 4, Kind.INT64: 8, Kind.FLOAT64: 8, Kind
 
 @dataclass(frozen=True, slots=True)
 class StreamCost:
-    """One player's part in one sealed step.
+    """One player's part in one step.
 
     Units: bytes. `stream_bytes` go to the recipients through the service, `sent_bytes` to the peer (frames
-    of the channel, before TLS).
+    of the channel, before TLS). A matched join sends nothing to recipients.
 
     Args:
         rows: padded bound of the player's rows.
@@ -47,20 +49,58 @@ class StreamCost:
     sent_bytes: int
 
 
-def costs(part: Part) -> tuple[StreamCost, ...]:
-    """What each player of a sealed step sends, left first."""
-    bounds = tuple(padded(part.source(side).rows) for side in range(len(part.players)))
+def costs(step: Part | Exchange) -> tuple[StreamCost, ...]:
+    """What each player of a sealed step, or of an exchange, sends; left first."""
+    exchange = step if isinstance(step, Exchange) else exchange_of(step)
     return tuple(
-        StreamCost(player, bounds[side], stream_bytes(part, side), _sent_bytes(part, bounds, side))
-        for side, player in enumerate(part.players)
+        StreamCost(
+            player,
+            padded(step.source(side).rows),
+            stream_bytes(step, side) if isinstance(step, Part) else 0,
+            sent_bytes(exchange, side) if exchange else 0,
+        )
+        for side, player in enumerate(step.players)
     )
 
 
-def rounds(part: Part) -> int:
-    """Changes from receiving to sending at each player of a sealed step."""
-    if not isinstance(part.placement, Sealed):
-        return 0
-    return oprf.rounds(part.placement.oprf, (padded(part.source(0).rows), padded(part.source(1).rows)))
+def exchange_of(part: Part) -> Exchange | None:
+    """How the players of a sealed join talk; of what one player releases, nothing."""
+    if not (isinstance(part.placement, Sealed) and isinstance(part.relation, Join)):
+        return None
+    return Exchange(part.node, part.relation, part.placement)
+
+
+def rounds(step: Part | Exchange) -> int:
+    """Changes from receiving to sending at each player of a sealed step, or of an exchange."""
+    exchange = step if isinstance(step, Exchange) else exchange_of(step)
+    return oprf.rounds(exchange.placement.oprf, exchange.bounds) if exchange else 0
+
+
+def sent_bytes(exchange: Exchange, side: int) -> int:
+    """What one player of an exchange sends to the other."""
+    placement, bounds = exchange.placement, exchange.bounds
+    if not isinstance(placement, Matched):
+        return oprf.sent_bytes(placement.oprf, bounds, side)
+    compared = oprf.sent_bytes(placement.oprf, bounds, side, (placement.receiver,))
+    return compared + (cells_bytes(exchange) if side == placement.sender else 0)
+
+
+def cells_bytes(exchange: Exchange) -> int:
+    """The sender's rows in a matched join: closed cells, sorted by label, labels as differences.
+
+    The first bits of the labels are a bitmap with a one for each cell and for each value that they take.
+
+    Source: docs/protocols/matched-join.md, "Cells".
+    """
+    placement = exchange.placement
+    if not isinstance(placement, Matched):
+        raise InternalError(f"step {exchange.node} is no matched join")
+    cells, openers = exchange.bounds[placement.sender], exchange.bounds[placement.receiver]
+    counted: int = (cells.bit_length() - 1) // 8
+    row = row_bytes(payload(exchange.join, placement.sender))
+    cell = label_bytes(cells, openers) - counted + _closed_bytes(row)
+    total = -(-(cells + (1 << 8 * counted)) // 8) + cells * cell
+    return total + oprf.FRAME_BYTES * -(-total // CELLS_FRAME_BYTES)
 
 
 def stream_bytes(part: Part, side: int) -> int:
@@ -117,7 +157,12 @@ def _cell_bytes(join: Join, side: int, is_opener: bool) -> int:
     secret = 0 if is_opener or join.kind is JoinKind.SEMI else SECRET_BYTES
     if side in preserved_sides(join.kind):
         return secret + 1 + row
-    return secret + row + (2 if row < LONG_ROW else 5)
+    return secret + _closed_bytes(row)
+
+
+def _closed_bytes(row: int) -> int:
+    """A row with the length of its group."""
+    return row + (2 if row < LONG_ROW else 5)
 
 
 def payload(join: Join, side: int) -> Schema:
@@ -128,12 +173,6 @@ def payload(join: Join, side: int) -> Schema:
 def preserved_sides(kind: JoinKind) -> tuple[int, ...]:
     """The sides of which every row appears in the result."""
     return {JoinKind.LEFT: (0,), JoinKind.RIGHT: (1,), JoinKind.OUTER: (0, 1)}.get(kind, ())
-
-
-def _sent_bytes(part: Part, bounds: tuple[int, ...], side: int) -> int:
-    if not isinstance(part.placement, Sealed):
-        return 0
-    return oprf.sent_bytes(part.placement.oprf, (bounds[0], bounds[1]), side)
 
 
 def _longest(field: Field) -> int:

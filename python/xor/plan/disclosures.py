@@ -16,10 +16,10 @@ from xor.model.agreement import Agreement
 from xor.model.dataset import DatasetEntry
 from xor.model.disclosure import Disclosure, Party, Role, Subject
 from xor.model.types import ColumnRef
-from xor.plan.lineage import ScanLineage, compared_fields, scans_of, steps_of
+from xor.plan.lineage import ScanLineage, compared_fields, matched_scans_of, scans_of
 from xor.plan.oprf.exchange import guesses
-from xor.plan.placed import Part, PlacedPlan, Plaintext, Sealed
-from xor.plan.relations import Filter, Join, JoinKind, padded
+from xor.plan.placed import Exchange, Matched, Part, PlacedPlan, Plaintext, Sealed
+from xor.plan.relations import Filter, JoinKind, padded
 
 SERVICE = Party(Role.SERVICE, "service")
 SEALED_ROWS = "sealed rows"
@@ -27,6 +27,7 @@ SIMULATED = "simulated clean room"
 ALL_ROWS = "all rows"
 MATCHING_ROWS = "matching rows"
 IMPLIED = "implied"
+OPENED_BY = ", opened by "
 
 _ANYBODY = Party(Role.ANALYST, "")
 _ORDER = {subject: position for position, subject in enumerate(Subject)}
@@ -38,7 +39,10 @@ def disclosures(plan: PlacedPlan, agreement: Agreement) -> tuple[Disclosure, ...
     Discloses: nothing; it says what the plan does. Each dataset of a step has its own disclosures, so that
     each owner's policy decides on its own data.
     """
-    found = (each for part in plan.parts for each in _of_part(plan, part, agreement))
+    found = [each for part in plan.parts for each in _of_part(plan, part, agreement)]
+    for exchange in plan.exchanges:
+        found += _of_sealed_join(plan, exchange)
+        found += _of_matched_join(plan, exchange, agreement)
     return tuple(sorted(_merged(found), key=_position))
 
 
@@ -48,8 +52,6 @@ def _of_part(plan: PlacedPlan, part: Part, agreement: Agreement) -> Iterator[Dis
         yield from _of_scan(scan, agreement)
     yield from _keys(plan, part)
     yield from _released(plan, part, scans)
-    if isinstance(part.placement, Sealed):
-        yield from _of_sealed_join(plan, part)
 
 
 def _of_scan(scan: ScanLineage, agreement: Agreement) -> Iterator[Disclosure]:
@@ -63,9 +65,9 @@ def _of_scan(scan: ScanLineage, agreement: Agreement) -> Iterator[Disclosure]:
 
 
 def _keys(plan: PlacedPlan, part: Part) -> Iterator[Disclosure]:
-    """Both directions of every comparison, in local and in sealed joins."""
+    """Both directions of every comparison, in local and in private joins."""
     involved = {entry.name for entry in part.relation.datasets}
-    for index in steps_of(plan, part):
+    for index in plan.steps_below(part.node):
         for (dataset, player), pairs in _comparisons(plan, index).items():
             partners = {against.dataset for _, against in pairs}
             yield Disclosure(
@@ -96,7 +98,7 @@ def _comparisons(plan: PlacedPlan, index: int) -> dict[tuple[str, str], set[tupl
 
 def _players(plan: PlacedPlan, index: int) -> tuple[str, str]:
     match plan.placements[index]:
-        case Sealed(between):
+        case Sealed(between) | Matched(between):
             return between
         case Plaintext(at):
             return at, at
@@ -105,7 +107,7 @@ def _players(plan: PlacedPlan, index: int) -> tuple[str, str]:
 
 
 def _released(plan: PlacedPlan, part: Part, scans: Iterable[ScanLineage]) -> Iterator[Disclosure]:
-    """What the recipients see after opening, and what leaves the zones for that."""
+    """What the recipients see after opening, and what is stored for that."""
     where = _where(plan, part.node)
     told = tuple(_merged(each for scan in scans for each in _of_rows(part.node, scan, where)))
     for name in part.relation.dataset_names:
@@ -134,34 +136,68 @@ def _of_rows(node: int, scan: ScanLineage, where: str) -> Iterator[Disclosure]:
         yield about(Subject.CONDITION, columns=scan.implied_conditions, form=IMPLIED)
 
 
-def _of_sealed_join(plan: PlacedPlan, part: Part) -> Iterator[Disclosure]:
+def _of_sealed_join(plan: PlacedPlan, exchange: Exchange) -> Iterator[Disclosure]:
     """What the two players of a sealed join learn, and what only this protocol tells the recipients."""
-    if not isinstance(part.placement, Sealed):
-        raise InternalError(f"step {part.node} is no sealed join")
-    where = _where(plan, part.node)
+    if not isinstance(exchange.placement, Sealed):
+        return
+    where = _where(plan, exchange.node)
     for side in (0, 1):
-        partner = Party(Role.PLAYER, part.players[1 - side])
-        rows, partner_rows = (padded(part.source(each).rows) for each in (side, 1 - side))
-        tested = guesses(part.placement.oprf, partner_rows, rows)
-        for name in _names(part.source(side).datasets):
-            at = Party(Role.PLAYER, part.players[side])
-            yield Disclosure(part.node, Subject.PROTECTION, name, at, form=plan.adversary, where=where)
-            yield Disclosure(part.node, Subject.GUESSES, name, partner, amount=tested, where=where)
-            yield Disclosure(part.node, Subject.SIZES, name, partner, amount=rows, where=where)
-            if _opens_rows(part, side):
-                for to in _analysts(plan.recipients):
-                    yield Disclosure(part.node, Subject.GROUPING, name, to, where=where)
+        yield from _of_exchange(plan, exchange, side)
+        yield from _guesses(plan, exchange, side)
+        # Semi: the other side gives keys only, its rows are not even sealed.
+        if exchange.join.kind is JoinKind.SEMI and side == 1:
+            continue
+        for name, to in product(_names(exchange.source(side).datasets), _analysts(plan.recipients)):
+            yield Disclosure(exchange.node, Subject.GROUPING, name, to, where=where)
 
 
-def _opens_rows(part: Part, side: int) -> bool:
-    """Semi: the other side gives keys only, its rows are not even sealed."""
-    return not (isinstance(part.relation, Join) and part.relation.kind is JoinKind.SEMI and side == 1)
+def _of_matched_join(plan: PlacedPlan, exchange: Exchange, agreement: Agreement) -> Iterator[Disclosure]:
+    """What the receiver of a matched join learns, and what everybody does from the time of later steps."""
+    placement = exchange.placement
+    if not isinstance(placement, Matched):
+        return
+    node, where = exchange.node, _where(plan, exchange.node)
+    receiver = Party(Role.PLAYER, placement.at)
+    for side in (0, 1):
+        yield from _of_exchange(plan, exchange, side)
+    yield from _guesses(plan, exchange, placement.sender)
+    for scan in matched_scans_of(plan, exchange):
+        yield from (replace(each, to=receiver) for each in _of_rows(node, scan, where))
+        name = scan.scan.dataset.name
+        yield Disclosure(node, Subject.LEAVES, name, receiver, form=SEALED_ROWS, where=where)
+        yield Disclosure(node, Subject.GROUPING, name, receiver, where=where)
+        if agreement.player(receiver.name).is_simulated:
+            yield Disclosure(node, Subject.PROTECTION, name, receiver, form=SIMULATED, where=where)
+    others = (Party(Role.PLAYER, name) for name in plan.players if name != placement.at)
+    watching = (*others, SERVICE, *_analysts((plan.analyst, *plan.recipients)))
+    for name, to in product(_names(exchange.join.datasets), watching):
+        yield Disclosure(node, Subject.DURATIONS, name, to, where=where)
+
+
+def _of_exchange(plan: PlacedPlan, exchange: Exchange, side: int) -> Iterator[Disclosure]:
+    """What one side of any private join shows the other one, and how it is protected."""
+    node, where = exchange.node, _where(plan, exchange.node)
+    at, partner = (Party(Role.PLAYER, exchange.players[each]) for each in (side, 1 - side))
+    for name in _names(exchange.source(side).datasets):
+        yield Disclosure(node, Subject.PROTECTION, name, at, form=plan.adversary, where=where)
+        yield Disclosure(node, Subject.SIZES, name, partner, amount=exchange.bounds[side], where=where)
+
+
+def _guesses(plan: PlacedPlan, exchange: Exchange, side: int) -> Iterator[Disclosure]:
+    """How many keys the partner may test against the datasets of one side."""
+    partner = Party(Role.PLAYER, exchange.players[1 - side])
+    tested = guesses(exchange.placement.oprf, exchange.bounds[1 - side], exchange.bounds[side])
+    for name in _names(exchange.source(side).datasets):
+        where = _where(plan, exchange.node)
+        yield Disclosure(exchange.node, Subject.GUESSES, name, partner, amount=tested, where=where)
 
 
 def _where(plan: PlacedPlan, index: int) -> str:
     match plan.placements[index]:
         case Sealed((left, right)):
             return f"sealed join of {left} and {right}"
+        case Matched((left, right), receiver):
+            return f"matched join of {left} and {right}{OPENED_BY}{(left, right)[receiver]}"
         case Plaintext(at):
             return f"plaintext step at {at}"
         case _:

@@ -9,18 +9,27 @@ from dataclasses import dataclass
 from xor.model.types import Schema
 from xor.plan import rates
 from xor.plan.conditions import Conditions
-from xor.plan.cost import GROUP_ROW_BYTES, SPILL_PARTS, is_spilled, row_bytes, stream_bytes
+from xor.plan.cost import (
+    GROUP_ROW_BYTES,
+    SPILL_PARTS,
+    cells_bytes,
+    exchange_of,
+    is_spilled,
+    row_bytes,
+    sent_bytes,
+    stream_bytes,
+)
 from xor.plan.oprf import okvs
-from xor.plan.oprf.exchange import Oprf, Shards, rounds, sent_bytes, shards
-from xor.plan.placed import Part, PlacedPlan, Sealed
+from xor.plan.oprf.exchange import Oprf, Shards, rounds, shards
+from xor.plan.placed import Exchange, Part, PlacedPlan, Sealed
 from xor.plan.relations import Relation, Scan, is_streamable, padded, post_order
 
 NS = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
-    """The private part of a sealed join: both players at once, each as long as its slower resource.
+class ExchangeSeconds:
+    """The private part of a join: both players at once, each as long as its slower resource.
 
     Units: seconds.
     """
@@ -36,10 +45,10 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
-    """Where the time of a part goes; the slower player counts in every step. Units: seconds."""
+    """Where the time of a step goes; the slower player counts in each of its parts. Units: seconds."""
 
     prepare: float
-    exchange: Exchange
+    exchange: ExchangeSeconds
     seal: float
     deliver: float
     open: float
@@ -58,15 +67,38 @@ class Need:
     disk_bytes: int
 
 
-def seconds(part: Part, conditions: Conditions) -> Seconds:
-    """How long a part takes, from reading the sources to the opened rows."""
+def seconds(step: Part | Exchange, conditions: Conditions) -> Seconds:
+    """How long a part takes, from reading the sources to the opened rows; or an exchange alone.
+
+    What lies below a matched join counts in its step and again in that of the part above it.
+    """
+    return (
+        _matched_seconds(step, conditions) if isinstance(step, Exchange) else _part_seconds(step, conditions)
+    )
+
+
+def _matched_seconds(exchange: Exchange, conditions: Conditions) -> Seconds:
+    cores = [conditions.cores(player) for player in exchange.players]
+    cells = max(
+        NS * rates.CELL_ROW * rows / count for rows, count in zip(exchange.bounds, cores, strict=True)
+    )
+    return Seconds(
+        prepare=max(_prepare(exchange.source(side)) / cores[side] for side in (0, 1)),
+        exchange=_exchange(exchange, conditions),
+        seal=cells,
+        deliver=0.0,
+        open=NS * rates.LOCAL_ROW * _rows(exchange.join),
+    )
+
+
+def _part_seconds(part: Part, conditions: Conditions) -> Seconds:
     sides = range(len(part.players))
     streams = [stream_bytes(part, side) for side in sides]
     rows = [padded(part.source(side).rows) for side in sides]
     cores = [conditions.cores(player) for player in part.players]
     return Seconds(
         prepare=max(_prepare(part.source(side)) / cores[side] for side in sides),
-        exchange=_exchange(part, conditions),
+        exchange=_exchange(exchange_of(part), conditions),
         seal=max(
             NS * (rates.CELL_ROW * rows[side] + rates.SEAL_BYTE * streams[side]) / cores[side]
             for side in sides
@@ -77,8 +109,8 @@ def seconds(part: Part, conditions: Conditions) -> Seconds:
 
 
 def job_seconds(plan: PlacedPlan, conditions: Conditions) -> float:
-    """How long the whole job takes, if nobody has to be asked: its parts run one after the other."""
-    return rates.JOB_S + sum(seconds(part, conditions).total for part in plan.parts)
+    """How long the whole job takes, if nobody has to be asked: its steps run one after the other."""
+    return rates.JOB_S + sum(seconds(step, conditions).total for step in plan.steps)
 
 
 def needs(plan: PlacedPlan) -> tuple[Need, ...]:
@@ -109,16 +141,30 @@ def exchange_bytes(oprf: Oprf, bounds: tuple[int, int], side: int) -> int:
 
 
 def _need(plan: PlacedPlan, player: str) -> Need:
-    parts = [(part, side) for part in plan.parts for side, each in enumerate(part.players) if each == player]
-    held = [(part, side) for part, side in parts if not is_streamed(part, side)]
-    below = (node for part, side in held for node in post_order(part.source(side)))
-    sources = {node.dataset.name: node for node in below if isinstance(node, Scan)}
+    steps = [(step, side) for step in plan.steps for side, each in enumerate(step.players) if each == player]
+    parts = [(step, side) for step, side in steps if isinstance(step, Part)]
+    held = [(step, side) for step, side in steps if isinstance(step, Exchange) or not is_streamed(step, side)]
+    below = (node for step, side in held for node in post_order(step.source(side)))
+    sources = {
+        node.dataset.name: node for node in below if isinstance(node, Scan) and node.dataset.player == player
+    }
     read = sum(each.rows * table_row_bytes(each.schema) for each in sources.values())
-    tables = sum(part.source(side).rows * table_row_bytes(part.source(side).schema) for part, side in held)
-    steps = [_step_memory(part, side) for part, side in parts]
+    tables = sum(step.source(side).rows * table_row_bytes(step.source(side).schema) for step, side in held)
+    memory = [
+        _match_memory(step, side) if isinstance(step, Exchange) else _step_memory(step, side)
+        for step, side in steps
+    ]
     disk = sum(stream_bytes(part, side) + _spilled_bytes(part, side) for part, side in parts)
-    memory = rates.PROCESS_BYTES + read + tables + max(steps, default=0)
-    return Need(player, memory, disk)
+    return Need(player, rates.PROCESS_BYTES + read + tables + max(memory, default=0), disk)
+
+
+def _match_memory(exchange: Exchange, side: int) -> int:
+    """One exchange and the sender's cells; at the receiver these twice, and the rows that it gets."""
+    memory = exchange_bytes(exchange.placement.oprf, exchange.bounds, side)
+    memory += cells_bytes(exchange) + GROUP_ROW_BYTES * exchange.bounds[side]
+    if exchange.players[side] == exchange.placement.at:
+        memory += cells_bytes(exchange) + exchange.join.rows * table_row_bytes(exchange.join.schema)
+    return memory
 
 
 def is_streamed(part: Part, side: int) -> bool:
@@ -128,16 +174,16 @@ def is_streamed(part: Part, side: int) -> bool:
 
 def _step_memory(part: Part, side: int) -> int:
     """One exchange; keys and lists of one part, which are held as a whole or lie on disk."""
-    placement, rows, stream = part.placement, padded(part.source(side).rows), stream_bytes(part, side)
-    if not isinstance(placement, Sealed):
+    exchange, stream = exchange_of(part), stream_bytes(part, side)
+    if exchange is None:
         return min(rates.SPILL_BYTES + rates.PARTS_IN_MEMORY * stream // SPILL_PARTS, 2 * stream) + _checks(
             part, side
         )
-    exchange = exchange_bytes(placement.oprf, _bounds(part), side)
+    exchanged = exchange_bytes(exchange.placement.oprf, exchange.bounds, side)
     if is_spilled(part, side):
         parts = rates.PARTS_IN_MEMORY * stream // SPILL_PARTS
-        return exchange + rates.SPILL_BYTES + parts + _checks(part, side)
-    return exchange + stream + GROUP_ROW_BYTES * rows
+        return exchanged + rates.SPILL_BYTES + parts + _checks(part, side)
+    return exchanged + stream + GROUP_ROW_BYTES * exchange.bounds[side]
 
 
 def _checks(part: Part, side: int) -> int:
@@ -174,18 +220,14 @@ def _rows(relation: Relation) -> int:
     return min(relation.rows, 2**60)
 
 
-def _exchange(part: Part, conditions: Conditions) -> Exchange:
-    placement = part.placement
-    if not isinstance(placement, Sealed):
-        return Exchange(0.0, 0.0)
-    oprf, bounds = placement.oprf, _bounds(part)
+def _exchange(exchange: Exchange | None, conditions: Conditions) -> ExchangeSeconds:
+    if exchange is None:
+        return ExchangeSeconds(0.0, 0.0)
+    oprf, bounds, players = exchange.placement.oprf, exchange.bounds, exchange.players
     cut = shards(oprf, bounds)
-    cpu = max(
-        cut.count * _oprf_seconds(oprf, cut, side) / conditions.cores(part.players[side]) for side in (0, 1)
-    )
-    line = conditions.line(*part.players)
-    sent = max(sent_bytes(oprf, bounds, side) for side in (0, 1))
-    return Exchange(cpu, line.seconds(sent, rounds(oprf, bounds)))
+    cpu = max(cut.count * _oprf_seconds(oprf, cut, side) / conditions.cores(players[side]) for side in (0, 1))
+    sent = max(sent_bytes(exchange, side) for side in (0, 1))
+    return ExchangeSeconds(cpu, conditions.line(*players).seconds(sent, rounds(oprf, bounds)))
 
 
 def _oprf_seconds(oprf: Oprf, cut: Shards, side: int) -> float:
@@ -196,7 +238,3 @@ def _oprf_seconds(oprf: Oprf, cut: Shards, side: int) -> float:
     receive, send = okvs.shape(own).table_len, okvs.shape(peer).table_len
     slots = rates.VOLE_RECEIVE_SLOT * receive + rates.VOLE_SEND_SLOT * send
     return rates.VOLE_FIXED_S + NS * (slots + (rates.OKVS_ENCODE_ROW + 2 * rates.OKVS_DECODE_ROW) * own)
-
-
-def _bounds(part: Part) -> tuple[int, int]:
-    return padded(part.source(0).rows), padded(part.source(1).rows)

@@ -102,8 +102,9 @@ def _costs(statement: Statement) -> Iterable[str]:
         peers = [stream.player for stream in cost.streams]
         for position, stream in enumerate(cost.streams):
             label = "" if position else f"step {cost.step}"
-            sealed = in_bytes(stream.stream_bytes)
-            text = f"{label:<9}{stream.player}: {stream.rows:,} rows, {sealed} to recipients"
+            text = f"{label:<9}{stream.player}: {stream.rows:,} rows"
+            if stream.stream_bytes:
+                text += f", {in_bytes(stream.stream_bytes)} to recipients"
             if len(peers) == 2:
                 text += f", {in_bytes(stream.sent_bytes)} to {peers[1 - position]} in {cost.rounds} rounds"
             yield from _wrapped(text, "  ", 13)

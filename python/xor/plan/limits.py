@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from xor.errors import PlanError
 from xor.plan.lineage import compared_fields
-from xor.plan.oprf.exchange import MAX_JOINED
-from xor.plan.placed import Part, PlacedPlan, Sealed
+from xor.plan.oprf.exchange import MAX_JOINED, MAX_MATCHED
+from xor.plan.placed import Exchange, Matched, Part, PlacedPlan, Sealed
 from xor.plan.relations import Filter, Join, Relation, padded
 
 MAX_BOUND = 2**27
@@ -48,11 +48,16 @@ def check_sizes(plan: PlacedPlan) -> None:
     if len(plan.recipients) * sum(len(part.relation.datasets) for part in plan.parts) > MAX_TOLD:
         raise _too_large(f"its parts and recipients together are more than {MAX_TOLD:,}")
     for part in plan.parts:
-        match part.placement:
-            case Sealed(oprf=oprf):
-                _check_part(part, MAX_JOINED[oprf])
-            case _:
-                _check_part(part, MAX_BOUND)
+        _check_part(part, most_rows(part.placement) if isinstance(part.placement, Sealed) else MAX_BOUND)
+    for exchange in plan.exchanges:
+        if isinstance(exchange.placement, Matched):
+            _check_sides(exchange, most_rows(exchange.placement), "matched")
+
+
+def most_rows(placement: Sealed | Matched) -> int:
+    """The padded rows of a side that a private join takes."""
+    most = MAX_JOINED[placement.oprf]
+    return min(most, MAX_MATCHED) if isinstance(placement, Matched) else most
 
 
 def fits(plan: PlacedPlan) -> bool:
@@ -83,17 +88,21 @@ def _compared(nodes: tuple[Relation, ...]) -> Iterator[int]:
             yield from (len(left) * len(right) for left, right in pairs)
 
 
-def _check_part(part: Part, limit: int) -> None:
-    for side, player in enumerate(part.players):
-        source = part.source(side)
+def _check_sides(step: Part | Exchange, limit: int, how: str) -> None:
+    for side, player in enumerate(step.players):
+        source = step.source(side)
         if padded(source.rows) > limit:
             raise PlanError(
-                f"up to {source.rows:,} rows of {_names(source)} at '{player}' would be sealed; "
+                f"up to {source.rows:,} rows of {_names(source)} at '{player}' would be {how}; "
                 f"at most {limit:,} can be",
                 code="plan.too-large",
                 hint="if a key appears at most once in a table, its owner declares it as `unique`: the bound "
                 "of a join is then the other table's, not the product; or the owners declare fewer `rows`.",
             )
+
+
+def _check_part(part: Part, limit: int) -> None:
+    _check_sides(part, limit, "sealed")
     names = part.relation.schema.names
     if len(names) > MAX_COLUMNS:
         raise PlanError(

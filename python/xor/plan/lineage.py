@@ -1,10 +1,10 @@
-"""Lineage inside one part of a placed plan: what an output, a key or a filter tells about dataset columns."""
+"""Lineage inside a placed plan: what an output, a key or a filter tells about dataset columns."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from xor.model.types import Field
-from xor.plan.placed import Part, PlacedPlan
+from xor.plan.placed import Exchange, Matched, Part, PlacedPlan
 from xor.plan.predicates import And, Column, Compare, Comparison, Not, Or, Predicate
 from xor.plan.relations import Concat, Filter, Join, JoinKind, Project, Relation, Scan
 
@@ -20,7 +20,7 @@ _PRESERVED = {
 
 @dataclass(frozen=True, slots=True)
 class ScanLineage:
-    """What a part tells about one dataset that it reads at step `node`.
+    """What a part, or a matched join, tells about one dataset that it reads at step `node`.
 
     Args:
         revealed: columns whose values are in the output, or equal by a join key to values there.
@@ -44,13 +44,46 @@ class ScanLineage:
 
 def scans_of(plan: PlacedPlan, part: Part) -> tuple[ScanLineage, ...]:
     """The datasets that flow into a part, in order of their steps."""
-    steps = steps_of(plan, part)
+    outputs = [(part.node, name) for name in part.relation.schema.names]
+    complete = _complete_steps(plan, part)
+    matched = {name for name in part.relation.dataset_names if _has_matched(part.relation, name)}
+    return tuple(_scans(plan, plan.steps_below(part.node), outputs, complete, matched))
+
+
+def matched_scans_of(plan: PlacedPlan, exchange: Exchange) -> tuple[ScanLineage, ...]:
+    """What a matched join tells its receiver of the datasets that the sender's rows come from.
+
+    Of the rows that met one of its own it has the columns that the join gives, and the keys, since it knows
+    its own. Datasets that the receiver hosts are at home.
+    """
+    placement, join = exchange.placement, exchange.join
+    assert isinstance(placement, Matched)
+    sender = placement.sender
+    source, other = join.inputs[sender], join.inputs[placement.receiver]
+    outputs = [(exchange.node, name) for name in join.schema.names]
+    inputs = plan.inputs_of[exchange.node]
+    outputs += [(inputs[sender], pair[sender]) for pair in join.keys]
+    # Of the sender's rows only those that matched are told, whatever the join keeps.
+    matched = {
+        name for name in source.dataset_names if name not in other.dataset_names or _has_matched(source, name)
+    }
+    below = plan.steps_below(inputs[sender])
+    return tuple(
+        each
+        for each in _scans(plan, plan.steps_below(exchange.node), outputs, set(), matched)
+        if each.node in below and each.scan.dataset.player != placement.at
+    )
+
+
+def _scans(
+    plan: PlacedPlan, steps: range, outputs: Iterable[Place], complete: set[int], matched: set[str]
+) -> Iterator[ScanLineage]:
+    outputs = tuple(outputs)
     classes = _Classes()
     for index in steps:
         for first, second in _equal_columns(plan, index):
             classes.join(first, second)
     scans = {index: node for index in steps if isinstance(node := plan.nodes[index], Scan)}
-    outputs = [(part.node, name) for name in part.relation.schema.names]
     read = [
         (index, name)
         for index in steps
@@ -60,10 +93,8 @@ def scans_of(plan: PlacedPlan, part: Part) -> tuple[ScanLineage, ...]:
     reveals, conditions = _told(scans, classes, outputs), _told(scans, classes, read)
     _join_readings(scans, classes)
     all_reveals, all_conditions = _told(scans, classes, outputs), _told(scans, classes, read)
-    complete = _complete_steps(plan, part)
-    matched = {name for name in part.relation.dataset_names if _has_matched(part.relation, name)}
-    return tuple(
-        ScanLineage(
+    for index, scan in scans.items():
+        yield ScanLineage(
             index,
             scan,
             reveals[index],
@@ -73,8 +104,6 @@ def scans_of(plan: PlacedPlan, part: Part) -> tuple[ScanLineage, ...]:
             index in complete,
             scan.dataset.name in matched,
         )
-        for index, scan in scans.items()
-    )
 
 
 def _told(
@@ -117,14 +146,6 @@ def _has_matched(relation: Relation, dataset: str) -> bool:
 
 _KEPT = {JoinKind.INNER: (), JoinKind.SEMI: (), JoinKind.LEFT: (0,), JoinKind.RIGHT: (1,)}
 """The inputs of which a join may keep rows that match nothing, by its kind; both, otherwise."""
-
-
-def steps_of(plan: PlacedPlan, part: Part) -> range:
-    """The numbers of a part's steps: in post order those below a step stand right before it."""
-    first = part.node
-    while plan.inputs_of[first]:
-        first = plan.inputs_of[first][0]
-    return range(first, part.node + 1)
 
 
 def compared_fields(node: Relation) -> Iterator[tuple[Field, Field]]:
@@ -193,7 +214,7 @@ def _column_comparisons(predicate: Predicate, *operators: Comparison) -> Iterato
 
 def _complete_steps(plan: PlacedPlan, part: Part) -> set[int]:
     complete = {part.node}
-    for index in reversed(steps_of(plan, part)):
+    for index in reversed(plan.steps_below(part.node)):
         if index in complete:
             complete.update(_preserved_inputs(plan.nodes[index], plan.inputs_of[index]))
     return complete

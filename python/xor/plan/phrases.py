@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from xor.model.disclosure import Disclosure, Subject
-from xor.plan.disclosures import IMPLIED
+from xor.model.disclosure import Disclosure, Role, Subject
+from xor.plan.disclosures import IMPLIED, OPENED_BY
 from xor.plan.predicates import (
     And,
     Column,
@@ -33,7 +33,9 @@ def sentence(alike: Sequence[Disclosure]) -> str:
         case Subject.PROTECTION:
             return f"has NO HARDWARE PROTECTION for {datasets}: {first.form}"
         case Subject.LEAVES:
-            return f"stores {first.form} of {datasets}, and cannot open them"
+            can_open = first.to.role is Role.PLAYER
+            opens = "opens those whose key it brings itself" if can_open else "cannot open them"
+            return f"stores {first.form} of {datasets}, and {opens}"
         case Subject.KEY:
             return _comparison(first)
         case Subject.GUESSES:
@@ -50,16 +52,26 @@ def sentence(alike: Sequence[Disclosure]) -> str:
             return f"sees {how_many} {datasets}, and no column"
         case Subject.CONDITION:
             return f"sees rows chosen by {columns}"
+        case Subject.SIZES | Subject.GROUPING | Subject.DURATIONS:
+            return _leakage(first, datasets)
+
+
+def _leakage(each: Disclosure, datasets: str) -> str:
+    match each.subject:
         case Subject.SIZES:
-            return f"sees a padded size of {first.amount:,} rows for {datasets}"
+            return f"sees a padded size of {each.amount:,} rows for {datasets}"
         case Subject.GROUPING:
             return f"sees which rows share a key: {datasets}"
+        case _:
+            return f"sees how long later steps take, which depends on what matched: {datasets}"
 
 
 def _comparison(each: Disclosure) -> str:
     pairs = ", ".join(f"{each.dataset}.{column} with {other}" for column, other in each.against)
     alongside = f", alongside {', '.join(sorted(each.alongside))}" if each.alongside else ""
-    how = "blindly compares" if each.where.startswith("sealed join") else "compares"
+    is_private = each.where.startswith(("sealed join", "matched join"))
+    is_blind = is_private and not each.where.endswith(f"{OPENED_BY}{each.to.name}")
+    how = "blindly compares" if is_blind else "compares"
     return f"{how} {pairs}{alongside}"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Final, Literal
 
 from xor.errors import PlanError
 from xor.model.dataset import DatasetEntry
@@ -25,6 +25,27 @@ class Plaintext:
 
 
 @dataclass(frozen=True, slots=True)
+class Matched:
+    """A join of two players whose result one of them, the receiver, has in the clear.
+
+    `receiver` is its side (0 left, 1 right): it learns the matching rows of the other one, the sender.
+    `oprf` is the back end that compares the keys.
+    """
+
+    between: tuple[str, str]
+    receiver: int
+    oprf: Oprf
+
+    @property
+    def at(self) -> str:
+        return self.between[self.receiver]
+
+    @property
+    def sender(self) -> int:
+        return 1 - self.receiver
+
+
+@dataclass(frozen=True, slots=True)
 class Sealed:
     """A sealed join of two players; only the recipients open it.
 
@@ -36,13 +57,32 @@ class Sealed:
     opener: int
     oprf: Oprf
 
+    @property
+    def at(self) -> None:
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
     """Names and order only (select, rename, concat), after the recipient has opened what lies below."""
 
+    @property
+    def at(self) -> None:
+        return None
 
-Placement = Plaintext | Sealed | Opened
+
+Placement = Plaintext | Matched | Sealed | Opened
+"""`at` is the player that has the rows in the clear; None: nobody has before a recipient opens them."""
+
+RECEIVERS: Final[Mapping[JoinKind, tuple[int, ...]]] = {
+    JoinKind.INNER: (0, 1),
+    JoinKind.LEFT: (0,),
+    JoinKind.RIGHT: (1,),
+    JoinKind.OUTER: (),
+    JoinKind.SEMI: (0, 1),
+    JoinKind.ANTI: (0,),
+}
+"""The sides that can receive a matched join: a row that matches nothing is known at home only."""
 
 Adversary = Literal["malicious"]
 
@@ -109,7 +149,7 @@ class PlacedPlan:
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
-        """What is sealed to the recipients: sealed joins, and plaintext relations below an opened node."""
+        """What is sealed to the recipients: sealed joins, and what one player has in the clear below that."""
         roots = {len(self.nodes) - 1} | {
             child
             for index, placement in enumerate(self.placements)
@@ -121,6 +161,42 @@ class PlacedPlan:
             for index in sorted(roots)
             if not isinstance(self.placements[index], Opened)
         )
+
+    @cached_property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """The steps at which two players talk, in the order of the plan, in which all players run them."""
+        return tuple(
+            Exchange(index, node, placement)
+            for index, (node, placement) in enumerate(zip(self.nodes, self.placements, strict=True))
+            if isinstance(node, Join) and isinstance(placement, Sealed | Matched)
+        )
+
+    @cached_property
+    def steps(self) -> tuple[Part | Exchange, ...]:
+        """What machines do one after the other: matched joins and parts, a join before its own release."""
+        matched = (each for each in self.exchanges if isinstance(each.placement, Matched))
+        steps: list[Part | Exchange] = [*matched, *self.parts]
+        return tuple(sorted(steps, key=lambda each: each.node))
+
+    def source_of(self, step: Part | Exchange, side: int) -> int:
+        """The number of `step.source(side)`, the relation that a player brings to a step."""
+        is_private = isinstance(step, Exchange) or isinstance(step.placement, Sealed)
+        return self.inputs_of[step.node][side] if is_private else step.node
+
+    def is_late(self, step: Part | Exchange, side: int) -> bool:
+        """Whether what a player brings to a step is built on rows that a matched join gives first."""
+        below = self.steps_below(self.source_of(step, side))
+        return any(isinstance(self.placements[each], Matched) for each in below)
+
+    def steps_below(self, node: int) -> range:
+        """The numbers of a step and of all below it: in post order those stand right before it."""
+        first = node
+        while self.inputs_of[first]:
+            first = self.inputs_of[first][0]
+        return range(first, node + 1)
+
+    def exchanges_of(self, player: str) -> tuple[Exchange, ...]:
+        return tuple(each for each in self.exchanges if player in each.players)
 
     @cached_property
     def outputs_of(self) -> Mapping[ColumnRef, tuple[str, ...]]:
@@ -150,18 +226,26 @@ class PlacedPlan:
 
     def _check(self, index: int, placement: Placement) -> None:
         node = self.nodes[index]
-        below = [self.placements[child] for child in self.inputs_of[index]]
+        below = [self.placements[child].at for child in self.inputs_of[index]]
         match placement:
             case Plaintext(at):
                 hosts = {entry.player for entry in node.datasets} if not node.inputs else {at}
-                fits = all(each == placement for each in below) and hosts == {at}
+                fits = below == [at] * len(below) and hosts == {at}
             case Sealed(between, opener, oprf):
                 fits = (
                     isinstance(node, Join)
                     and node.kind is not JoinKind.ANTI
-                    and below == [Plaintext(between[0]), Plaintext(between[1])]
+                    and below == list(between)
                     and between[0] != between[1]
                     and opener == opener_of(node)
+                    and oprf in KNOWN
+                )
+            case Matched(between, receiver, oprf):
+                fits = (
+                    isinstance(node, Join)
+                    and receiver in RECEIVERS[node.kind]
+                    and below == list(between)
+                    and between[0] != between[1]
                     and oprf in KNOWN
                 )
             case Opened():
@@ -180,18 +264,41 @@ class Part:
 
     @property
     def players(self) -> tuple[str, ...]:
-        """Who sends a stream: both sides of a sealed join, left first, or the one player."""
+        """Who sends a stream: both sides of a sealed join, left first, or the one player with the rows."""
         match self.placement:
             case Sealed(between):
                 return between
-            case Plaintext(at):
-                return (at,)
+            case Plaintext() | Matched() as placement:
+                return (placement.at,)
             case Opened():
                 return ()
 
     def source(self, side: int) -> Relation:
         """The plaintext relation that the player on `side` computes."""
         return self.relation.inputs[side] if isinstance(self.placement, Sealed) else self.relation
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One step at which two players talk: a sealed join, or a matched one."""
+
+    node: int
+    join: Join
+    placement: Sealed | Matched
+
+    @property
+    def players(self) -> tuple[str, str]:
+        """Left first."""
+        return self.placement.between
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """Padded rows of both sides."""
+        return padded(self.join.left.rows), padded(self.join.right.rows)
+
+    def source(self, side: int) -> Relation:
+        """The relation that the player on `side` brings."""
+        return self.join.inputs[side]
 
 
 def opener_of(join: Join) -> int:
@@ -209,7 +316,7 @@ def opener_of(join: Join) -> int:
 
 
 def payload_columns(join: Join) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The output columns of a sealed join that come from its left and from its right side, in order."""
+    """The output columns of a private join that come from its left and from its right side, in order."""
     left = tuple(name for name in join.schema.names if name in join.left.schema)
     right = tuple(name for name in join.schema.names if name not in join.left.schema)
     return left, right

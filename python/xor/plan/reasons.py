@@ -1,13 +1,14 @@
-"""Why a sealed join runs as it does, and what a plan takes, as sentences for `explain()`."""
+"""Why a private join runs as it does, and what a plan takes, as sentences for `explain()`."""
 
 from collections.abc import Iterator
 
 from xor.plan.choice import Candidate, candidates
 from xor.plan.conditions import Conditions
+from xor.plan.cost import exchange_of
 from xor.plan.estimate import Seconds, needs, opening_bytes
 from xor.plan.oprf.exchange import shards
 from xor.plan.phrases import duration, in_bytes
-from xor.plan.placed import Part, PlacedPlan, Sealed
+from xor.plan.placed import Exchange, Part, PlacedPlan, Sealed
 from xor.plan.relations import Join, JoinKind, padded
 
 
@@ -24,15 +25,17 @@ def spent(step: Seconds) -> str:
     return f"about {duration(step.total)}{f': {told}' if told else ''}"
 
 
-def reasons(part: Part, conditions: Conditions) -> tuple[str, ...]:
-    """About a sealed join: why this OPRF, why not the others, whose keys are tried; else nothing."""
-    join, placement = part.relation, part.placement
-    if not (isinstance(placement, Sealed) and isinstance(join, Join)):
+def reasons(step: Part | Exchange, conditions: Conditions) -> tuple[str, ...]:
+    """About a private join: why this OPRF, why not the others, whose keys recipients try; else nothing."""
+    exchange = step if isinstance(step, Exchange) else exchange_of(step)
+    if exchange is None:
         return ()
+    join, placement = exchange.join, exchange.placement
     found = {each.oprf: each for each in candidates(join, placement, conditions)}
     chosen = found.pop(placement.oprf)
     others = (_not(each, chosen) for each in found.values())
-    return (_taken(chosen, part), *others, _opener(join, placement))
+    tried = (_opener(join, placement),) if isinstance(placement, Sealed) else ()
+    return (_taken(chosen, exchange), *others, *tried)
 
 
 def resource_needs(plan: PlacedPlan, conditions: Conditions) -> tuple[str, ...]:
@@ -41,16 +44,14 @@ def resource_needs(plan: PlacedPlan, conditions: Conditions) -> tuple[str, ...]:
 
 
 def line_facts(plan: PlacedPlan, conditions: Conditions) -> tuple[str, ...]:
-    """The lines between the players of sealed joins: measured in earlier jobs, or assumed."""
-    placements = (part.placement for part in plan.parts)
-    pairs = dict.fromkeys(each.between for each in placements if isinstance(each, Sealed))
+    """The lines between the players of private joins: measured in earlier jobs, or assumed."""
+    pairs = dict.fromkeys(exchange.players for exchange in plan.exchanges)
     return tuple(_line(one, other, conditions) for one, other in pairs)
 
 
-def _taken(chosen: Candidate, part: Part) -> str:
+def _taken(chosen: Candidate, exchange: Exchange) -> str:
     text = f"OPRF {chosen.oprf}: {_figures(chosen)}"
-    bounds = padded(part.source(0).rows), padded(part.source(1).rows)
-    count = shards(chosen.oprf, bounds).count
+    count = shards(chosen.oprf, exchange.bounds).count
     return f"{text}, in {count} shards" if count > 1 else text
 
 

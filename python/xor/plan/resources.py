@@ -7,7 +7,7 @@ from xor.errors import ResourceError
 from xor.model.machine import Capacity
 from xor.plan.estimate import needs
 from xor.plan.phrases import in_bytes
-from xor.plan.placed import PlacedPlan, Sealed
+from xor.plan.placed import PlacedPlan
 
 RAISE = "its operator raises {setting} in machine.toml; "
 SMALLER = (
@@ -63,11 +63,7 @@ def _shortages(plan: PlacedPlan, capacities: Mapping[str, Capacity]) -> Iterator
 
 
 def _back_ends(plan: PlacedPlan, player: str, capacity: Capacity) -> Iterator[Shortage]:
-    used = {
-        part.placement.oprf
-        for part in plan.parts
-        if isinstance(part.placement, Sealed) and player in part.players
-    }
+    used = {exchange.placement.oprf for exchange in plan.exchanges_of(player)}
     for oprf in sorted(used - set(capacity.oprf)):
         yield Shortage(
             player,

@@ -1,6 +1,6 @@
-"""The public parameters of one sealed step, as the core reads them.
+"""The public parameters of one step, as the core reads them.
 
-Both machines and the recipients derive the same bytes from the plan.
+Both machines, and the recipients of what is sealed, derive the same bytes from the plan.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from xor.errors import InternalError
 from xor.model.agreement import Agreement
 from xor.model.types import Field, Kind
 from xor.plan.cost import payload
-from xor.plan.placed import Part, PlacedPlan, Plaintext, Sealed
+from xor.plan.placed import Matched, Part, PlacedPlan, Sealed
 from xor.plan.relations import Join, padded
 from xor.signing import canonical
 
@@ -31,26 +31,49 @@ def sealed_spec(plan: PlacedPlan, plan_hash: str, part: Part, agreement: Agreeme
     join, placement = part.relation, part.placement
     if not (isinstance(join, Join) and isinstance(placement, Sealed)):
         raise InternalError(f"step {part.node} is no sealed join")
-    sides = (join.left.schema, join.right.schema)
     return canonical(
         {
             **_common(plan, plan_hash, part, agreement),
             "kind": join.kind.value,
             "opener": placement.opener,
             "rows": [padded(each.rows) for each in join.inputs],
-            "keys": [
-                {"left": {"type": str(sides[0][left].type)}, "right": {"type": str(sides[1][right].type)}}
-                for left, right in join.keys
-            ],
+            "keys": _keys(join),
             "payload": [_columns(payload(join, side)) for side in (0, 1)],
             "oprf": placement.oprf,
         }
     )
 
 
+def matched_spec(plan: PlacedPlan, plan_hash: str, node: int) -> bytes:
+    """The parameters of a matched join: what both players know of it. Nothing of it is sealed to anybody.
+
+    `most_rows` and `is_unique` are declared of the sender's rows: the receiver's core takes no more, in all
+    and for one key, whatever the sender sends.
+    """
+    exchange = next((each for each in plan.exchanges if each.node == node), None)
+    if exchange is None or not isinstance(exchange.placement, Matched):
+        raise InternalError(f"step {node} is no matched join")
+    join, placement = exchange.join, exchange.placement
+    is_unique = (join.left_is_unique, join.right_is_unique)
+    return canonical(
+        {
+            "version": VERSION,
+            "plan_hash": plan_hash,
+            "node": node,
+            "receiver": placement.receiver,
+            "rows": list(exchange.bounds),
+            "most_rows": exchange.source(placement.sender).rows,
+            "is_unique": is_unique[placement.sender],
+            "keys": _keys(join),
+            "payload": _columns(payload(join, placement.sender)),
+            "oprf": placement.oprf,
+        }
+    )
+
+
 def release_spec(plan: PlacedPlan, plan_hash: str, part: Part, agreement: Agreement) -> bytes:
-    """The parameters of a plaintext relation that one player seals to the recipients."""
-    if not isinstance(part.placement, Plaintext):
+    """The parameters of rows that one player has in the clear and seals to the recipients."""
+    if part.placement.at is None:
         raise InternalError(f"step {part.node} is not released by one player")
     return canonical(
         {
@@ -69,6 +92,14 @@ def _common(plan: PlacedPlan, plan_hash: str, part: Part, agreement: Agreement) 
         "node": part.node,
         "recipients": [{"name": each.name, "seal_key": each.seal_key} for each in recipients],
     }
+
+
+def _keys(join: Join) -> list[dict[str, dict[str, str]]]:
+    left, right = join.left.schema, join.right.schema
+    return [
+        {"left": {"type": str(left[one].type)}, "right": {"type": str(right[other].type)}}
+        for one, other in join.keys
+    ]
 
 
 def _columns(fields: Iterable[Field]) -> list[dict[str, Any]]:

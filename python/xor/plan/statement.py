@@ -15,7 +15,7 @@ from xor.plan.cost import StreamCost, costs, rounds
 from xor.plan.disclosures import SIMULATED, disclosures
 from xor.plan.estimate import Seconds, job_seconds, seconds
 from xor.plan.phrases import condition_text, sentence
-from xor.plan.placed import Opened, Part, PlacedPlan, Plaintext, Sealed
+from xor.plan.placed import Exchange, Matched, Opened, Part, PlacedPlan, Plaintext, Sealed
 from xor.plan.reasons import line_facts, reasons, resource_needs
 from xor.plan.relations import Concat, Filter, Join, Project, Relation, Scan
 from xor.plan.resources import shortages
@@ -49,10 +49,10 @@ class Learner:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one sealed step costs. `rounds` is 0 where nothing is exchanged between players.
+    """What one sealed step, or one matched join, costs. `rounds` is 0 where nothing is exchanged.
 
     Args:
-        why: about a sealed join, why this back end and not the other, and whose keys are tried.
+        why: about a private join, why this back end and not the other, and whose keys are tried.
     """
 
     step: int
@@ -94,7 +94,7 @@ def state(
         policies=plan.policies,
         steps=tuple(_step(plan, index, agreement) for index in range(len(plan.nodes))),
         learners=_learners(learned, agreement),
-        costs=tuple(_cost(part, conditions) for part in plan.parts),
+        costs=tuple(_cost(step, conditions) for step in plan.steps),
         job_seconds=job_seconds(plan, conditions),
         needs=resource_needs(plan, conditions),
         lines=line_facts(plan, conditions),
@@ -104,8 +104,8 @@ def state(
     )
 
 
-def _cost(part: Part, conditions: Conditions) -> Cost:
-    return Cost(part.node, costs(part), rounds(part), seconds(part, conditions), reasons(part, conditions))
+def _cost(step: Part | Exchange, conditions: Conditions) -> Cost:
+    return Cost(step.node, costs(step), rounds(step), seconds(step, conditions), reasons(step, conditions))
 
 
 def _step(plan: PlacedPlan, index: int, agreement: Agreement) -> Step:
@@ -115,16 +115,24 @@ def _step(plan: PlacedPlan, index: int, agreement: Agreement) -> Step:
         case Plaintext(at):
             where = f"{at}, {_zone(at, agreement)}"
             protection = "plaintext in this zone"
-            if any(part.node == index for part in plan.parts):
-                protection += f", then sealed to {', '.join(plan.recipients)}"
         case Sealed((left, right), opener, oprf):
             where = f"{left} with {right}"
             tried = (left, right)[opener]
             protection = f"sealed, {plan.adversary}, OPRF {oprf}; recipients try the keys of {tried}"
             what = f"private {what}"
+        case Matched((left, right), _, oprf) as placement:
+            where = f"{left} with {right}"
+            sender = placement.between[placement.sender]
+            protection = (
+                f"matched, {plan.adversary}, OPRF {oprf}; {placement.at} gets the matching rows of {sender} "
+                "in plaintext"
+            )
+            what = f"private {what}"
         case Opened():
             where = f"{', '.join(plan.recipients)}, after opening"
             protection = "names and order only"
+    if plan.placements[index].at and any(part.node == index for part in plan.parts):
+        protection += f", then sealed to {', '.join(plan.recipients)}"
     return Step(index, what, details, where, protection, inputs)
 
 

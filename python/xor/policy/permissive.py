@@ -24,7 +24,9 @@ _WARNING = """\
 
 
 def permissive(entry: DatasetEntry, agreement: Agreement, *, until: dt.date, reason: str) -> str:
-    """A policy that allows whatever this version can do with the dataset, until the end of a UTC day.
+    """A policy that allows whatever this version can do for analysts, until the end of a UTC day.
+
+    It reveals nothing to players: no machine gets rows of another one in the clear because of it.
 
     Args:
         until: the last day of validity, and of the simulated clean room if the dataset is in one.

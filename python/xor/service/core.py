@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from xor.errors import AuthError, ResourceError, UsageError, XorError
-from xor.plan.placed import Part, PlacedPlan, Sealed
+from xor.plan.placed import Part, PlacedPlan
 from xor.service.admission import stream_limit
 from xor.signing import Envelope
 from xor.wire.messages import (
@@ -165,15 +165,15 @@ class Job:
             return Kind.APPROVAL, approvals
         streams = self._silent(self.streams)
         offers = self._silent(Slot(Kind.OFFER, player) for player in self._meeting)
-        # Who has delivered its streams needs no partner any more.
-        offers = tuple(player for player in offers if player in streams)
+        # Who has delivered its streams needs no partner any more; who has none to deliver, once all are here.
+        senders = {slot.member for slot in self.streams}
+        offers = tuple(each for each in offers if each in streams or (streams and each not in senders))
         return (Kind.OFFER, offers) if offers else (Kind.MANIFEST, streams)
 
     @cached_property
     def _meeting(self) -> tuple[str, ...]:
-        """The players who must find each other: those of sealed joins."""
-        sealed = (part for part in self.plan.parts if isinstance(part.placement, Sealed))
-        return tuple(sorted({player for part in sealed for player in part.players}))
+        """The players who must find each other: those of private joins."""
+        return tuple(sorted({player for each in self.plan.exchanges for player in each.players}))
 
     def _silent(self, slots: Iterable[Slot]) -> tuple[str, ...]:
         return tuple(sorted({slot.member for slot in slots if slot not in self.said}))

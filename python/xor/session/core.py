@@ -108,7 +108,7 @@ class Run:
 
     @property
     def _is_private(self) -> bool:
-        return any(len(part.players) > 1 for part in self.plan.parts)
+        return bool(self.plan.exchanges)
 
 
 @dataclass(frozen=True)

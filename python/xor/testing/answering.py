@@ -18,7 +18,7 @@ from xor.model.agreement import Agreement
 from xor.model.dataset import DatasetEntry
 from xor.model.machine import MachineSeen
 from xor.plan.cost import stream_bytes
-from xor.plan.placed import Part, PlacedPlan, Plaintext
+from xor.plan.placed import Part, PlacedPlan
 from xor.plan.spec import release_spec
 from xor.policy.document import Policy
 from xor.session.profile import Profile
@@ -98,6 +98,7 @@ class AnsweringService:
     Args:
         silent: players that never answer.
         answers: what machines say to a plan; `all_agree` unless a test says otherwise.
+        texts: of policies, by dataset; the others are permissive.
         tables: the rows of released parts, by node; sealed parts get streams that nothing opens.
         machines: what the service says that machines said of themselves.
         lost_requests, lost_answers: how many more are lost; of the latter the effect takes place.
@@ -108,6 +109,7 @@ class AnsweringService:
     silent: set[str] = field(default_factory=set)
     answers: Answers | None = None
     tables: Mapping[int, pa.Table] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
     entries: Mapping[str, DatasetEntry] = field(default_factory=lambda: dict(ENTRIES))
     machines: tuple[MachineSeen, ...] = ()
     state: JobState = JobState.RUNNING
@@ -188,7 +190,7 @@ class AnsweringService:
     def _stream(self, plan: PlacedPlan, job: str, part: Part, side: int) -> Manifest:
         blob = (b"ciphertext %d %d" % (part.node, side)).ljust(stream_bytes(part, side))
         header, attempt = b"header", "0" * 32
-        if isinstance(part.placement, Plaintext) and part.node in self.tables:
+        if part.placement.at is not None and part.node in self.tables:
             path = self.scratch / f"{part.node}.stream"
             spec = release_spec(plan, job, part, agreement())
             report = _core.release_table(spec, self.tables[part.node], str(path), lambda *_: None)
@@ -209,7 +211,7 @@ class AnsweringService:
         )
 
     def _item(self, entry: DatasetEntry) -> CatalogueItem:
-        policy: Policy = three_banks.policies()[entry.name].policy
+        policy: Policy = three_banks.policies(self.texts)[entry.name].policy
         owner = unsafe_key(self.signers.get(entry.owner, entry.owner))
         return CatalogueItem(
             entry=_text(seal_envelope(entry, owner)),

@@ -14,7 +14,7 @@ from functools import cache
 from xor.model.agreement import Agreement, Analyst, Owner, Player
 from xor.model.dataset import ColumnEntry, DatasetEntry
 from xor.plan.conditions import ASSUMED, Conditions
-from xor.plan.place import place
+from xor.plan.place import Permits, place
 from xor.plan.placed import PlacedPlan
 from xor.plan.relations import Concat, Join, JoinKind, Project, Relation, Scan
 from xor.policy.document import Policy
@@ -110,7 +110,11 @@ def _parsed(name: str, text: str, version: int) -> ParsedPolicy:
 
 
 def placed(
-    relation: Relation, *recipients: str, version: int = 1, conditions: Conditions = ASSUMED
+    relation: Relation,
+    *recipients: str,
+    version: int = 1,
+    conditions: Conditions = ASSUMED,
+    permits: Permits | None = None,
 ) -> PlacedPlan:
     """The plan of a relation, valid for an hour around NOW."""
     return place(
@@ -125,6 +129,8 @@ def placed(
         nonce="7" * 64,
         conditions=conditions,
         signatures={each.name: entry_signature(each) for each in relation.datasets},
+        permits=permits,
+        clean_rooms=("player-0",),
     )
 
 

@@ -6,6 +6,7 @@ from xor.machine.core import Job, sides_of
 from xor.machine.events import Allowed, Arrived, Guess, Stream, WorkerDone, WorkerReady
 from xor.plan.codec import encode_plan, plan_hash
 from xor.plan.placed import PlacedPlan
+from xor.plan.relations import JoinKind
 from xor.signing import encode
 from xor.testing import three_banks as banks
 from xor.wire.messages import Approval, ApprovedPolicy, Cancel, Closed, Failure, Kind, Offer, Refusal
@@ -110,3 +111,15 @@ def one() -> Script:
 def script() -> Script:
     """The union of both directions: two sealed joins, so two streams of each player."""
     return Script(banks.placed(banks.both_directions()))
+
+
+@pytest.fixture(scope="session")
+def matched() -> Script:
+    """An anti join that player-1 receives: player-0 sends rows to it, and no stream to anybody."""
+    anti = banks.join(
+        banks.scan("accounts_c"),
+        banks.scan("transactions_a"),
+        ("account", "ordering_account"),
+        kind=JoinKind.ANTI,
+    )
+    return Script(banks.placed(anti, permits=lambda _: True), me="player-0", peer="player-1")

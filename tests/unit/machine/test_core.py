@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from xor.machine.core import Job, State, on_event
+from xor.machine.core import Job, State, on_event, peers_of, sides_of
 from xor.machine.events import (
     CleanUp,
     Clear,
@@ -25,6 +25,7 @@ from xor.machine.events import (
     Upload,
     Uploaded,
 )
+from xor.machine.orders import routes_of
 from xor.wire.messages import Failure, Kind, Offer, Refusal
 
 DENIED = Denied(kind="PolicyDenied", code="policy.denied", message="no", violations=("v",), grant="g")
@@ -268,3 +269,29 @@ def test_a_malformed_plan_is_refused_by_name(script):
     assert job.state is State.REFUSED
     assert job.outbox[0].code.startswith("plan.")
     assert kinds(effects) == [Send]
+
+
+def test_who_only_sends_rows_to_a_receiver_is_done_with_its_worker(matched):
+    job, effects = after(matched.job, *until_running(matched), matched.offer())
+    assert effects[-1] == GivePeer("player-1", "bb" * 32, False, "127.0.0.1:9")
+    assert sides_of(matched.plan, "player-0") == frozenset()
+    assert sides_of(matched.plan, "player-1") == {(len(matched.plan.nodes) - 1, 0)}
+    job, effects = after(job, matched.done())
+    assert job.state is State.DONE
+    assert kinds(effects) == [KillWorker, CleanUp]
+    again, effects = after(job, Tick(now=matched.plan.not_after))
+    assert again is job
+    assert kinds(effects) == [Send, Send], "what the service has not taken yet"
+
+
+def test_a_sender_that_finishes_a_stream_is_a_mistake(matched):
+    job, _ = after(matched.job, *until_running(matched))
+    receiver = type(matched)(matched.plan, me="player-1", peer="player-0")
+    job, _ = after(job, receiver.done())
+    assert (job.state, job.outbox[-1].code) == (State.FAILED, "internal.wrong-streams")
+
+
+def test_both_players_of_a_matched_join_may_be_connected(matched):
+    job, _ = after(matched.job, matched.plan_arrives())
+    assert routes_of(job) == {(matched.plan.exchanges[0].node, "player-1")}
+    assert peers_of(matched.plan, "player-1") == {"player-0"}

@@ -339,3 +339,73 @@ def test_the_service_can_carry_the_largest_refusal():
     )
     assert refusal.grant is None
     assert len(encode(refusal)) < 2**20
+
+
+MATCHED = {
+    "anti": join(one_table(), scan("transactions_a"), ("account", "ordering_account"), kind=JoinKind.ANTI),
+    "compared": select(
+        Filter(
+            join(scan("transactions_a"), scan("accounts_c"), ("ordering_account", "account")),
+            Compare(Comparison.GT, ColumnOf("amount_0"), ColumnOf("balance_1")),
+        ),
+        ["amount_0"],
+    ),
+}
+
+
+def decide_matched(program, texts=None, known=None):
+    plan = placed(MATCHED[program], permits=lambda _: True)
+    return judge(plan, policies(texts), known or agreement(), {}, NOW)
+
+
+@pytest.mark.parametrize("program", MATCHED)
+@pytest.mark.parametrize("texts", [EMPTY, SENSIBLE], ids=["empty", "sensible"])
+def test_the_suggested_grants_make_a_refused_matched_join_pass(program, texts):
+    refused = decide_matched(program, texts)
+    granted = {name: with_grant(texts[name], text) for name, text in refused.grants.items()}
+    assert decide_matched(program, {**texts, **granted}).violations == ()
+
+
+def test_a_permissive_policy_reveals_rows_to_no_player():
+    refused = decide_matched("anti")
+    assert {each.clause for each in refused.violations} == {"reveal"}
+    assert refused.grants == {"transactions_a": "reveal to player-1: {rows: [ordering_account]}"}
+
+
+@pytest.mark.parametrize("program", MATCHED)
+def test_a_suggested_grant_of_a_matched_join_is_the_smallest(program):
+    grants = decide_matched(program, EMPTY).grants
+    for name, text in grants.items():
+        lines = text.splitlines()
+        for line in lines:
+            less = {**grants, name: "\n".join(each for each in lines if each != line)}
+            texts = {each: with_grant(EMPTY[each], grant) for each, grant in less.items()}
+            assert not decide_matched(program, {**EMPTY, **texts}).is_allowed, line
+
+
+@pytest.mark.parametrize(("program", "receiver"), [("anti", "player-1"), ("compared", "player-0")])
+def test_a_grant_to_an_analyst_is_none_to_a_player_nor_the_other_way_round(program, receiver):
+    grants = decide_matched(program, EMPTY).grants
+    for one, other in ((receiver, "auditors"), ("fraud-desk", "auditors")):
+        swapped = {
+            name: with_grant(EMPTY[name], text.replace(f"reveal to {one}:", f"reveal to {other}:"))
+            for name, text in grants.items()
+        }
+        refused = decide_matched(program, {**EMPTY, **swapped})
+        assert {each.disclosure.to.name for each in refused.violations} == {one}
+
+
+def test_a_name_that_two_members_share_is_granted_nothing():
+    """An agreement cannot say so; if one did, a grant would not say whom it means."""
+    granted = {"transactions_a": with_grant(policies()["transactions_a"].policy.text, TO_PLAYER)}
+    assert decide_matched("anti", granted).is_allowed
+    known = agreement()
+    namesake = known.analysts[1].model_copy(update={"name": "player-1"})
+    shared = known.model_copy(update={"analysts": (*known.analysts, namesake)})
+    refused = decide_matched("anti", granted, shared)
+    assert {each.clause for each in refused.violations} == {"reveal"}
+    with pytest.raises(ValueError, match="share a name"):
+        Agreement.model_validate(shared.model_dump())
+
+
+TO_PLAYER = "reveal to player-1: {rows: [ordering_account]}"

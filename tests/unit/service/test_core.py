@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from xor.errors import AuthError, PlanError, ResourceError, UsageError, XorError
 from xor.model.types import Kind as TypeKind
-from xor.plan.relations import padded
+from xor.plan.relations import JoinKind, padded
 from xor.service.admission import check_plan, stream_limit
 from xor.service.core import (
     Append,
@@ -289,3 +289,40 @@ def test_in_whatever_order_things_are_said_no_rule_is_broken(order: list[Said]) 
 def test_random_orders_reach_releases() -> None:
     job = after(*approvals(), *approvals(), *manifests()[::-1], *manifests())
     assert job.state is JobState.RELEASED
+
+
+MATCHED = Letters(
+    banks.placed(
+        banks.join(
+            banks.scan("accounts_c"),
+            banks.scan("transactions_a"),
+            ("account", "ordering_account"),
+            kind=JoinKind.ANTI,
+        ),
+        permits=lambda _: True,
+    )
+)
+"""player-0 sends rows to player-1, which alone has a stream."""
+
+
+def test_a_sender_without_a_stream_is_met_but_not_waited_for_once_the_result_is_here():
+    said: list[Said] = [MATCHED.approval(player) for player in PLAYERS]
+    assert MATCHED.streams == (("player-1", len(MATCHED.plan.nodes) - 1, 0),)
+    job = after(*said, MATCHED.offer("player-1"), letters=MATCHED)
+    assert job.waiting_for == ("player-0",)
+    _, effects = on_event(job, Tick(NOW + 50), TIMEOUTS)
+    assert [each.document.code for each in effects if isinstance(each, Close)] == ["peer.no-offer"]
+    job = after(*said, *(MATCHED.offer(player) for player in PLAYERS), letters=MATCHED)
+    assert job.waiting_for == ("player-1",)
+    assert job.deadline == NOW + 1000
+    job = after(*said, MATCHED.offer("player-1"), MATCHED.manifest(*MATCHED.streams[0]), letters=MATCHED)
+    assert job.state is JobState.RELEASED
+
+
+def test_a_sender_has_no_stream_to_vouch_for():
+    said: list[Said] = [MATCHED.approval(player) for player in PLAYERS]
+    _, node, _ = MATCHED.streams[0]
+    with pytest.raises(UsageError):
+        after(*said, MATCHED.manifest("player-0", node, 1), letters=MATCHED)
+    with pytest.raises(UsageError):
+        after(*said, MATCHED.manifest("player-0", node, 0), letters=MATCHED)

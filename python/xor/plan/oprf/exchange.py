@@ -20,6 +20,8 @@ BACK_ENDS: Final[tuple[Oprf, ...]] = ("dh", "vole")
 
 MAX_JOINED: Final[dict[Oprf, int]] = {"dh": 2**21, "vole": 2**27}
 """Rows of a side, padded. `dh` queues all elements before it reads; `vole` runs in shards."""
+MAX_MATCHED: Final = 2**24
+"""Rows of a side of a matched join, padded, under any back end: both players hold its cells in memory."""
 SHARD_ROWS: Final = 2**20
 """Rows of a side, about, that one exchange of `vole` takes at once."""
 
@@ -61,20 +63,19 @@ def shards(oprf: Oprf, bounds: tuple[int, int]) -> Shards:
     return Shards(count, (left, right))
 
 
-def sent_bytes(oprf: Oprf, bounds: tuple[int, int], side: int) -> int:
+def sent_bytes(oprf: Oprf, bounds: tuple[int, int], side: int, receivers: tuple[int, ...] = (0, 1)) -> int:
     """Frames from one player to the other, before TLS: the hello, then the OPRF.
 
     Args:
         bounds: padded rows of both sides.
+        receivers: the sides that learn the function on their own keys.
     """
-    own, peer = bounds[side], bounds[1 - side]
     hello = FRAME_BYTES + HELLO_BYTES
     if oprf == "dh":
-        return hello + _dh_bytes(own, peer)
+        return hello + _dh_bytes(bounds, side, receivers)
     cut = shards(oprf, bounds)
-    own, peer = cut.bounds[side], cut.bounds[1 - side]
-    later = (cut.count - 1) * _vole_bytes(own, peer, is_first=False)
-    return hello + _vole_bytes(own, peer, is_first=True) + later
+    later = (cut.count - 1) * _vole_bytes(cut.bounds, side, receivers, is_first=False)
+    return hello + _vole_bytes(cut.bounds, side, receivers, is_first=True) + later
 
 
 def rounds(oprf: Oprf, bounds: tuple[int, int]) -> int:
@@ -96,25 +97,29 @@ def guesses(oprf: Oprf, bound: int, other: int) -> int:
     return cut.count * okvs.shape(cut.bounds[0]).table_len * 128 // (128 - OVERFIT_BITS)
 
 
-def _dh_bytes(own: int, peer: int) -> int:
+def _dh_bytes(bounds: tuple[int, int], side: int, receivers: tuple[int, ...]) -> int:
     """A key, own blinded elements, the peer's elements evaluated with one proof for each batch.
 
     Source: docs/protocols/dh-oprf.md, "Cost".
     """
-    batches, peer_batches = -(-own // DLEQ_BATCH), -(-peer // DLEQ_BATCH)
-    blinded = ELEMENT_BYTES * own + FRAME_BYTES * batches
-    evaluated = ELEMENT_BYTES * peer + (FRAME_BYTES + PROOF_BYTES) * peer_batches
-    return FRAME_BYTES + ELEMENT_BYTES + blinded + evaluated
+    total = 0
+    if side in receivers:
+        total += ELEMENT_BYTES * bounds[side] + FRAME_BYTES * -(-bounds[side] // DLEQ_BATCH)
+    if 1 - side in receivers:
+        peer = bounds[1 - side]
+        total += FRAME_BYTES + ELEMENT_BYTES
+        total += ELEMENT_BYTES * peer + (FRAME_BYTES + PROOF_BYTES) * -(-peer // DLEQ_BATCH)
+    return total
 
 
-def _vole_bytes(own: int, peer: int, is_first: bool) -> int:
-    """One exchange: coin toss, correlations of both directions, the own table masked.
+def _vole_bytes(bounds: tuple[int, int], side: int, receivers: tuple[int, ...], is_first: bool) -> int:
+    """One exchange: coin toss, correlations of each direction, the own table masked.
 
     Source: docs/protocols/vole.md and okvs.md, "Cost"; `VoleOprf::sent_bytes`.
     """
-    as_receiver, as_sender = okvs.shape(own).table_len, okvs.shape(peer).table_len
+    own, peer = (okvs.shape(bounds[each]).table_len if each in receivers else 0 for each in (side, 1 - side))
     coins = sum(FRAME_BYTES + each for each in COIN_FRAMES)
-    correlations = vole.cost(as_receiver, TREE_DEPTH, is_first).receiver_bytes
-    correlations += vole.cost(as_sender, TREE_DEPTH, is_first).sender_bytes
-    frames = -(-as_receiver // TABLE_FRAME_BLOCKS)
-    return coins + correlations + FRAME_BYTES * frames + okvs.BLOCK_BYTES * as_receiver
+    correlations = vole.cost(own, TREE_DEPTH, is_first).receiver_bytes
+    correlations += vole.cost(peer, TREE_DEPTH, is_first).sender_bytes
+    frames = -(-own // TABLE_FRAME_BLOCKS)
+    return coins + correlations + FRAME_BYTES * frames + okvs.BLOCK_BYTES * own

@@ -12,7 +12,7 @@ from xor.policy.grant import Grant
 from xor.policy.tree import table_of, texts_of, words
 
 PLAYERS, SERVICE = "players", "service"
-LEAKAGES = (Subject.SIZES.value, Subject.GROUPING.value)
+LEAKAGES = (Subject.SIZES.value, Subject.GROUPING.value, Subject.DURATIONS.value)
 _LATER = ("join size", "multiplicities")
 
 
@@ -24,7 +24,7 @@ class LearnClause(Clause):
     example: ClassVar[str] = (
         "learn: {players: padded sizes, service: padded sizes, fraud-desk: [padded sizes, grouping by key]}"
     )
-    subjects: ClassVar[frozenset[Subject]] = frozenset({Subject.SIZES, Subject.GROUPING})
+    subjects: ClassVar[frozenset[Subject]] = frozenset({Subject.SIZES, Subject.GROUPING, Subject.DURATIONS})
 
     leakages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -76,5 +76,7 @@ def _name_of(party: Party) -> str | None:
 def _in_words(disclosure: Disclosure) -> str:
     if disclosure.subject is Subject.GROUPING:
         return "which of the revealed rows share a key (grouping by key)"
+    if disclosure.subject is Subject.DURATIONS:
+        return "how long later steps take, which depends on what matched (durations)"
     bound = f" (at most {disclosure.amount} rows)" if disclosure.amount else ""
     return f"padded sizes{bound}"

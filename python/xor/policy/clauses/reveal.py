@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
-from xor.model.disclosure import Disclosure, Role, Subject
+from xor.model.agreement import Agreement
+from xor.model.disclosure import Disclosure, Party, Role, Subject
 from xor.model.types import ColumnRef
+from xor.plan.placed import PlacedPlan
 from xor.policy.clause import Clause, Context, Entries, Verdict, listed, not_built, quoted, unknown
 from xor.policy.grant import Grant
 from xor.policy.tree import Node, refusal, table_of, texts_of
@@ -36,7 +38,7 @@ class Revealed:
 
 @dataclass(frozen=True)
 class RevealClause(Clause):
-    """Columns by analyst: `rows` of those rows that match in a join, `all rows` of the whole table.
+    """Columns by analyst or player: `rows` of those rows that match in a join, `all rows` of the whole table.
 
     An empty list lets somebody learn that there are such rows, and no value. What a filter reads decides
     which rows appear, and what equals a revealed column by a join key is revealed: both must be named, under
@@ -81,10 +83,11 @@ class RevealClause(Clause):
         return sorted({name for each in self.recipients.values() for name in each.allowed(False) or ()})
 
     def judge(self, disclosure: Disclosure, context: Context) -> Verdict:
-        recipient, dataset = disclosure.to, context.entry.name
-        if recipient.role is not Role.ANALYST:
+        recipient = disclosure.to
+        if not _is_member(recipient, context.agreement):
             return Verdict.denied(
-                f"rows of '{dataset}' would be revealed to {recipient}; only analysts can be named"
+                f"rows of '{context.entry.name}' would be revealed to {recipient}; only analysts and players "
+                "can be named"
             )
         is_whole_table = not disclosure.is_matched
         allowed = self.recipients.get(recipient.name, Revealed()).allowed(is_whole_table)
@@ -96,7 +99,7 @@ class RevealClause(Clause):
             f"{_told(disclosure, missing, is_whole_table)}; "
             f"clause 'reveal' allows {word}: {listed(sorted(allowed or ()))}",
             {f"{PREFIX}{recipient.name}": {word: sorted(missing)}},
-            drop=_outputs(context, missing) if disclosure.subject is Subject.ROWS else (),
+            drop=_outputs(disclosure, missing, context.plan),
         )
 
 
@@ -123,9 +126,21 @@ def _told(disclosure: Disclosure, missing: frozenset[str], is_whole_table: bool)
     return f"{quoted(missing)} of '{dataset}' would be revealed {how} to {recipient}"
 
 
-def _outputs(context: Context, columns: frozenset[str]) -> tuple[str, ...]:
-    """The columns of the result that show them; none if nothing else would be left."""
-    plan, dataset = context.plan, context.entry.name
-    shown = {name for each in columns for name in plan.outputs_of.get(ColumnRef(dataset, each), ())}
+def _is_member(party: Party, agreement: Agreement) -> bool:
+    """Whether the name of a party stands for it and for nobody else: a grant is to a name, not to a role."""
+    named = {
+        Role.ANALYST: {each.name for each in agreement.analysts},
+        Role.PLAYER: {each.name for each in agreement.players},
+    }
+    return [role for role, names in named.items() if party.name in names] == [party.role]
+
+
+def _outputs(disclosure: Disclosure, columns: frozenset[str], plan: PlacedPlan) -> tuple[str, ...]:
+    """The columns of the result that show them; none if nothing else would be left, or it would not help."""
+    if disclosure.subject is not Subject.ROWS or disclosure.to.role is not Role.ANALYST:
+        return ()
+    shown = {
+        name for each in columns for name in plan.outputs_of.get(ColumnRef(disclosure.dataset, each), ())
+    }
     names = plan.root.schema.names
     return tuple(each for each in names if each in shown) if len(shown) < len(names) else ()

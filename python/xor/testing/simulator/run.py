@@ -27,8 +27,8 @@ from xor.plan.cost import stream_bytes
 from xor.plan.oprf.exchange import BACK_ENDS
 from xor.plan.place import place
 from xor.plan.placed import Part, PlacedPlan
-from xor.plan.relations import Concat, Join, Project, Relation, Scan
-from xor.policy.parse import ParsedPolicy, in_force
+from xor.plan.relations import Concat, Join, JoinKind, Project, Relation, Scan
+from xor.policy.parse import ParsedPolicy, in_force, with_grant
 from xor.policy.permissive import permissive
 from xor.signing import Envelope, SigningKey
 from xor.testing.oracle import evaluate
@@ -143,7 +143,7 @@ class Simulation:
 
     def _submitted(self, number: int) -> SimulatedRun:
         plan = place(
-            _relation(self.entries, self.world.random.randrange(3)),
+            _relation(self.entries, self.world.random.randrange(4)),
             network=NETWORK,
             agreement_hash=self.trust.hash,
             analyst="analyst",
@@ -156,6 +156,7 @@ class Simulation:
                 name: owner.sign_entry(entry, self.keys[entry.owner]).signatures[0].signature
                 for name, entry in self.entries.items()
             },
+            permits=lambda _: True,
         )
         envelope = Envelope(PAYLOAD_TYPE, encode_plan(plan), ()).signed_by(self.keys["analyst"])
         return SimulatedRun(self.world, self.service, self.trust, envelope)
@@ -163,6 +164,10 @@ class Simulation:
     def _policy(self, entry: DatasetEntry) -> ParsedPolicy:
         until = dt.datetime.fromtimestamp(EPOCH, dt.UTC).date() + dt.timedelta(days=30)
         text = permissive(entry, self.agreement, until=until, reason="a simulation")
+        if entry.name == "accounts_c":
+            simulated = f"simulated clean room: {{until: {until}, reason: a simulation}}"
+            protection = f"protection: {{adversary: malicious, dealer: none, {simulated}}}"
+            text = with_grant(text, f"reveal to player-0: {{rows: [account]}}\n{protection}")
         envelope = owner.sign_policy(
             text,
             network=NETWORK,
@@ -263,7 +268,7 @@ def _tables(world: World) -> Tables:
 
 
 def _relation(entries: Mapping[str, DatasetEntry], choice: int) -> Relation:
-    """The union of both directions, one direction, or a join of the two account tables."""
+    """The union of both directions, one direction, what both account tables hold, or what one alone does."""
 
     def renamed(name: str, suffix: str) -> Relation:
         scan = Scan(entries[name])
@@ -274,15 +279,19 @@ def _relation(entries: Mapping[str, DatasetEntry], choice: int) -> Relation:
         both = Join(left, renamed("accounts_c", "_c"), ((known_at_c, "account_c"),))
         return Project(both, (("payer", "payer"), ("payee", "payee"), ("amount", "amount")))
 
+    def accounts(kind: JoinKind) -> Relation:
+        keys = (("account_b", "account_c"),)
+        return Join(renamed("accounts_b", "_b"), renamed("accounts_c", "_c"), keys, kind)
+
     match choice:
         case 0:
             return Concat((direction("payee", "payer"), direction("payer", "payee")))
         case 1:
             return direction("payee", "payer")
+        case 2:
+            return accounts(JoinKind.INNER)
         case _:
-            return Join(
-                renamed("accounts_b", "_b"), renamed("accounts_c", "_c"), (("account_b", "account_c"),)
-            )
+            return accounts(JoinKind.ANTI)
 
 
 def _hash(plan: PlacedPlan) -> str:
