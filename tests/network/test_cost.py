@@ -7,13 +7,18 @@ import pyarrow as pa
 import pytest
 
 from xor import _core
+from xor.engine.arrow import arrow_type
+from xor.engine.local import Table
+from xor.engine.stage import side_columns
 from xor.model.agreement import Agreement
 from xor.plan.conditions import Conditions
 from xor.plan.cost import costs, rounds, stream_bytes
 from xor.plan.oprf.exchange import BACK_ENDS, Oprf
-from xor.plan.placed import Part, PlacedPlan
-from xor.plan.relations import JoinKind, Project, Relation, Scan
+from xor.plan.placed import Exchange, Part, PlacedPlan
+from xor.plan.predicates import Column, Compare, Comparison
+from xor.plan.relations import Filter, Join, JoinKind, Project, Relation, Scan
 from xor.plan.spec import spec
+from xor.testing.matched import run_matched
 from xor.testing.samples import entry, placed
 from xor.testing.three_banks import agreement, join
 
@@ -71,6 +76,31 @@ def test_a_sealed_join_sends_what_was_predicted(kind: JoinKind, oprf: Oprf) -> N
         assert transcript["stream_bytes"] == [each.stream_bytes for each in predicted]
         assert transcript["sent_bytes"] == [each.sent_bytes for each in predicted]
         assert transcript["rounds"] == [rounds(part)] * 2
+
+
+@pytest.mark.parametrize("oprf", BACK_ENDS)
+@pytest.mark.parametrize("kind", [JoinKind.INNER, JoinKind.ANTI])
+def test_a_matched_join_sends_what_was_predicted(kind: JoinKind, oprf: Oprf) -> None:
+    for rows in [*BOUNDS, (70_000, 9), (9, 70_000)]:
+        left = Scan(entry("a", LEFT, rows=rows[0]))
+        right = Scan(entry("b", RIGHT, player="player-1", rows=rows[1], unique=[["ref"]]))
+        joined = Join(left, right, (("id", "ref"),), kind)
+        relation = (
+            Filter(joined, Compare(Comparison.LT, Column("id"), Column("ref")))
+            if kind is JoinKind.INNER
+            else joined
+        )
+        plan = placed(relation, conditions=Conditions(back_ends=(oprf,)), permits=lambda _: True)
+        (exchange,) = plan.exchanges
+        sides = tuple(Table(_without_rows(exchange, side)) for side in (0, 1))
+        # It compares bytes and rounds with what was predicted.
+        run_matched(plan, exchange, sides, oprf)
+
+
+def _without_rows(exchange: Exchange, side: int) -> pa.Table:
+    schema = exchange.source(side).schema
+    types = [arrow_type(schema[name].type) for name in side_columns(exchange, side)]
+    return pa.schema([(f"c{number}", each) for number, each in enumerate(types)]).empty_table()
 
 
 @pytest.mark.parametrize("rows", [1, 300, 5000])

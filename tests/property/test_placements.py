@@ -20,7 +20,7 @@ from xor.dataframe.open import finish, new_seal_key
 from xor.engine import local
 from xor.engine.arrived import Arrived
 from xor.engine.arrow import arrow_type
-from xor.engine.matched import joined, over, own_keys
+from xor.engine.matched import over
 from xor.engine.stage import side_table
 from xor.errors import PlanError
 from xor.model.agreement import Agreement, Analyst, Owner, Player
@@ -32,7 +32,7 @@ from xor.plan.place import Permits, place
 from xor.plan.placed import RECEIVERS, Exchange, Matched, Part, PlacedPlan, Sealed
 from xor.plan.relations import Concat, Join, JoinKind, Project, Relation, Scan
 from xor.plan.spec import spec
-from xor.testing.ideal_match import ideal_match
+from xor.testing.matched import run_matched
 from xor.testing.oracle import Value, evaluate
 from xor.testing.strategies import Sample, joins, relations, rows_of, samples, tables
 
@@ -92,20 +92,13 @@ def run(plan: PlacedPlan, contents: Mapping[str, Sample], protocol: str) -> pa.T
             for side in ((0, 1) if isinstance(step, Exchange) else range(len(step.players)))
         )
         if isinstance(step, Exchange):
-            arrived[step.node] = match(step, *sides)
+            # A matched join has no twin of the whole.
+            oprf = "ideal" if protocol == "twin" else protocol
+            arrived[step.node] = run_matched(plan, step, sides, oprf)
         else:
             opened[step.node] = run_part(plan, step, sides, protocol)
     assert not arrived
     return finish(plan, opened)
-
-
-def match(exchange: Exchange, *sides: local.Table) -> Arrived:
-    """A matched join by its ideal twin: who receives gives its keys only."""
-    placement = exchange.placement
-    assert isinstance(placement, Matched)
-    own = sides[placement.receiver]
-    numbers, rows = ideal_match(exchange.join, own_keys(exchange.join, own), sides[placement.sender])
-    return joined(exchange, own, numbers, rows)
 
 
 def run_part(plan: PlacedPlan, part: Part, sides: tuple[local.Table, ...], protocol: str) -> pa.Table:
@@ -264,9 +257,13 @@ def test_every_matched_kind_gives_the_rows_of_the_oracle_on_every_type(kind: Joi
         if not isinstance(join, Join):
             event("no keys fit")
             return
-        exchange = Exchange(0, join, Matched(("player-0", "player-1"), receiver, BACK_ENDS[0]))
+        plan = placed(join, permits=lambda _: True)
+        matched = Matched(("player-0", "player-1"), receiver, data.draw(st.sampled_from(BACK_ENDS)))
+        plan = replace(plan, placements=(*plan.placements[:-1], matched))
+        (exchange,) = plan.exchanges
         inputs = {name: dataset(sample) for name, sample in contents.items()}
-        found = match(exchange, *(side_table(exchange, side, inputs) for side in (0, 1))).arrow
+        sides = tuple(side_table(exchange, side, inputs) for side in (0, 1))
+        found = run_matched(plan, exchange, sides, data.draw(st.sampled_from(("ideal", matched.oprf)))).arrow
         assert exact(rows_in(typed(found, join.schema))) == exact(evaluate(join, rows_of(contents)))
 
     holds()

@@ -104,6 +104,7 @@ fn shards_of_one_direction_agree() {
     let cost = |directions, sizes| VoleOprf::sent_bytes(directions, sizes, true).unwrap();
     assert_eq!(ended[0].1.sent_bytes, cost(Directions::Receive, sizes[0]));
     assert_eq!(ended[1].1.sent_bytes, cost(Directions::Serve, sizes[1]));
+    assert_eq!(ended.each_ref().map(|end| end.1.rounds), [2 * 5, 2 * 6 - 1]);
     let [one, other] = outputs(ended);
     assert_eq!(one.of_peer_key[700..], other.of_own_key[..200]);
 }

@@ -13,11 +13,13 @@ from xor._core._rust import (
     SpilledTable,
     job_key,
     keep_freed_memory,
+    matched_join,
     open_release,
     open_sealed,
     release_table,
     restrict_filesystem,
     run_locally,
+    run_matched_locally,
     seal_public_key,
     sealed_join,
     spill_table,
@@ -29,16 +31,6 @@ if TYPE_CHECKING:
     from xor._core._rust import SealReport as SealReport
     from xor._core._rust import StepReport as StepReport
     from xor._core._rust import Transcript as Transcript
-
-if TYPE_CHECKING:
-    from xor._core._rust import matched_join as matched_join
-    from xor._core._rust import run_matched_locally as run_matched_locally
-else:
-    # A core that was built before there were matched joins has neither.
-    from xor._core import _rust
-
-    matched_join = getattr(_rust, "matched_join", None)
-    run_matched_locally = getattr(_rust, "run_matched_locally", None)
 
 __all__ = [
     "PROFILE",

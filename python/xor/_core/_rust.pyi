@@ -7,13 +7,12 @@ padded bounds only; whatever it raises, Ctrl-C included, cancels the step and is
 from collections.abc import Callable
 from typing import Final, Literal, NotRequired, Protocol, TypeAlias, TypedDict, final, type_check_only
 
-import pyarrow as pa
-
 __all__ = [
     "PROFILE",
     "ArrowStream",
     "SpilledTable",
     "job_key",
+    "keep_freed_memory",
     "matched_join",
     "open_release",
     "open_sealed",
@@ -68,9 +67,12 @@ class SealReport(TypedDict):
 class MatchReport(TypedDict):
     """What a worker reports about a matched join; counts and steps as in `SealReport`.
 
-    At the receiver also what it learned. `numbers` are int64, aligned with its own rows: the number of the
-    row's key, NULL where the key is NULL. `rows` are those of the sender whose keys it has: first the number
-    of the key (int64, named "number"), then the sender's payload columns in the order of the spec.
+    At the receiver also what it learned. `numbers` is one column (int64), aligned with its own rows: the
+    number of the row's key, NULL where the key is NULL. `rows` are those of the sender whose keys it has:
+    first the number of the key (int64, named "number"), then the sender's payload columns in the order of the
+    spec.
+    `refused_keys` counts the keys of which the sender's rows were malformed or too many, and which therefore
+    have none: for the owner of the receiver's machine alone, since it tells which keys are there.
     """
 
     sent_bytes: int
@@ -78,8 +80,20 @@ class MatchReport(TypedDict):
     rounds: int
     steps: list[StepReport]
     own_steps: list[StepReport]
-    numbers: NotRequired[pa.Array]
-    rows: NotRequired[ArrowStreamExportable]
+    numbers: NotRequired[ArrowStream]
+    rows: NotRequired[ArrowStream]
+    refused_keys: NotRequired[int]
+
+@type_check_only
+class MatchTranscript(TypedDict):
+    """Sizes of both players, the left side's first, and what the receiver learns, as in `MatchReport`."""
+
+    frames: list[list[int]]
+    sent_bytes: list[int]
+    rounds: list[int]
+    numbers: ArrowStream
+    rows: ArrowStream
+    refused_keys: int
 
 @type_check_only
 class Transcript(TypedDict):
@@ -310,8 +324,8 @@ def run_matched_locally(
     spec: bytes,
     tables: tuple[ArrowStreamExportable, ArrowStreamExportable],
     oprf: Literal["dh", "vole", "ideal"],
-) -> tuple[pa.Array, ArrowStreamExportable, Transcript]:
-    """Run both players of a matched join in this process: what the receiver gets, as in `MatchReport`.
+) -> MatchTranscript:
+    """Run both players of a matched join in this process.
 
     Security:
         None between the players: for tests and simulations.

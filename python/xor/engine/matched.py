@@ -38,12 +38,14 @@ def own_keys(join: Join, own: Table) -> Table:
     return Table(own.arrow.select(range(len(join.keys))))
 
 
-def joined(exchange: Exchange, own: Table, numbers: pa.Array, rows: ArrowStreamExportable) -> Arrived:
+def joined(
+    exchange: Exchange, own: Table, numbers: ArrowStreamExportable, rows: ArrowStreamExportable
+) -> Arrived:
     """The rows of a matched join.
 
     Args:
         own: what the receiver brings, from `stage.side_table`.
-        numbers: for each of those rows the number of its key; NULL where a part of the key is NULL.
+        numbers: one column: of each of those rows the number of its key; NULL where the key has a NULL.
         rows: of the sender, each with the number of its key first, then its columns as in the spec.
     """
     join, placement = exchange.join, exchange.placement
@@ -52,7 +54,9 @@ def joined(exchange: Exchange, own: Table, numbers: pa.Array, rows: ArrowStreamE
     sent = payload(join, placement.sender).names
     found = pa.table(rows).rename_columns(["", *sent])
     found = _taken(found, _first_of_each(found, (group for group in join.unique if group <= set(sent))))
-    kept, met = _pairs(join.kind, placement.receiver, _numbers(numbers), _numbers(found.column(0)))
+    kept, met = _pairs(
+        join.kind, placement.receiver, *(_numbers(each.column(0)) for each in (pa.table(numbers), found))
+    )
     names = payload(join, placement.receiver).names
     at_home = own.arrow.select(range(len(join.keys), own.arrow.num_columns)).rename_columns(list(names))
     sides = dict.fromkeys(names, (at_home, kept)) | dict.fromkeys(sent, (found, met))
@@ -100,7 +104,7 @@ def _pairs(kind: JoinKind, receiver: int, own: Indices, met: Indices) -> tuple[I
     return kept, np.where(is_lonely[kept], NONE, order[np.minimum(places, len(met) - 1)])
 
 
-def _numbers(column: pa.Array | pa.ChunkedArray) -> Indices:
+def _numbers(column: pa.ChunkedArray) -> Indices:
     """The numbers, NONE where they are NULL."""
     found: Indices = pc.fill_null(column, NONE).to_numpy()
     return found

@@ -71,18 +71,23 @@ def exchange_of(part: Part) -> Exchange | None:
 
 
 def rounds(step: Part | Exchange) -> int:
-    """Changes from receiving to sending at each player of a sealed step, or of an exchange."""
+    """Changes from receiving to sending in a sealed step, or in an exchange, at the player that has most."""
     exchange = step if isinstance(step, Exchange) else exchange_of(step)
-    return oprf.rounds(exchange.placement.oprf, exchange.bounds) if exchange else 0
+    return oprf.rounds(exchange.placement.oprf, exchange.bounds, receivers(exchange)) if exchange else 0
 
 
 def sent_bytes(exchange: Exchange, side: int) -> int:
     """What one player of an exchange sends to the other."""
-    placement, bounds = exchange.placement, exchange.bounds
-    if not isinstance(placement, Matched):
-        return oprf.sent_bytes(placement.oprf, bounds, side)
-    compared = oprf.sent_bytes(placement.oprf, bounds, side, (placement.receiver,))
-    return compared + (cells_bytes(exchange) if side == placement.sender else 0)
+    placement = exchange.placement
+    compared = oprf.sent_bytes(placement.oprf, exchange.bounds, side, receivers(exchange))
+    is_sender = isinstance(placement, Matched) and side == placement.sender
+    return compared + (cells_bytes(exchange) if is_sender else 0)
+
+
+def receivers(exchange: Exchange) -> tuple[int, ...]:
+    """The sides that learn the function on their own keys."""
+    placement = exchange.placement
+    return (placement.receiver,) if isinstance(placement, Matched) else (0, 1)
 
 
 def cells_bytes(exchange: Exchange) -> int:

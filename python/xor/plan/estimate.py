@@ -15,12 +15,14 @@ from xor.plan.cost import (
     cells_bytes,
     exchange_of,
     is_spilled,
+    receivers,
+    rounds,
     row_bytes,
     sent_bytes,
     stream_bytes,
 )
 from xor.plan.oprf import okvs
-from xor.plan.oprf.exchange import Oprf, Shards, rounds, shards
+from xor.plan.oprf.exchange import Oprf, Shards, shards
 from xor.plan.placed import Exchange, Part, PlacedPlan, Sealed
 from xor.plan.relations import Relation, Scan, is_streamable, padded, post_order
 
@@ -223,18 +225,26 @@ def _rows(relation: Relation) -> int:
 def _exchange(exchange: Exchange | None, conditions: Conditions) -> ExchangeSeconds:
     if exchange is None:
         return ExchangeSeconds(0.0, 0.0)
-    oprf, bounds, players = exchange.placement.oprf, exchange.bounds, exchange.players
-    cut = shards(oprf, bounds)
-    cpu = max(cut.count * _oprf_seconds(oprf, cut, side) / conditions.cores(players[side]) for side in (0, 1))
+    players, cut = exchange.players, shards(exchange.placement.oprf, exchange.bounds)
+    cpu = max(
+        cut.count * _oprf_seconds(exchange, cut, side) / conditions.cores(players[side]) for side in (0, 1)
+    )
     sent = max(sent_bytes(exchange, side) for side in (0, 1))
-    return ExchangeSeconds(cpu, conditions.line(*players).seconds(sent, rounds(oprf, bounds)))
+    return ExchangeSeconds(cpu, conditions.line(*players).seconds(sent, rounds(exchange)))
 
 
-def _oprf_seconds(oprf: Oprf, cut: Shards, side: int) -> float:
-    """Seconds of one core for one exchange at one player."""
-    own, peer = cut.bounds[side], cut.bounds[1 - side]
-    if oprf == "dh":
-        return NS * (rates.DH_OWN_ROW * own + rates.DH_PEER_ROW * peer)
-    receive, send = okvs.shape(own).table_len, okvs.shape(peer).table_len
-    slots = rates.VOLE_RECEIVE_SLOT * receive + rates.VOLE_SEND_SLOT * send
-    return rates.VOLE_FIXED_S + NS * (slots + (rates.OKVS_ENCODE_ROW + 2 * rates.OKVS_DECODE_ROW) * own)
+def _oprf_seconds(exchange: Exchange, cut: Shards, side: int) -> float:
+    """Seconds of one core for one evaluation at one player."""
+    learns, serves = (each in receivers(exchange) for each in (side, 1 - side))
+    own, peer = cut.bounds[side], cut.bounds[1 - side] if serves else 0
+    if exchange.placement.oprf == "dh":
+        return NS * ((rates.DH_OWN_ROW if learns else rates.DH_PEER_ROW) * own + rates.DH_PEER_ROW * peer)
+    seconds = 0.0
+    if learns:
+        row = rates.OKVS_ENCODE_ROW + rates.OKVS_DECODE_ROW
+        seconds += rates.VOLE_FIXED_S / 2
+        seconds += NS * (rates.VOLE_RECEIVE_SLOT * okvs.shape(own).table_len + row * own)
+    if serves:
+        seconds += rates.VOLE_FIXED_S / 2
+        seconds += NS * (rates.VOLE_SEND_SLOT * okvs.shape(peer).table_len + rates.OKVS_DECODE_ROW * own)
+    return seconds

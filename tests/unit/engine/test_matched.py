@@ -6,13 +6,13 @@ import pytest
 from xor.engine import local
 from xor.engine.arrived import Arrived
 from xor.engine.arrow import arrow_type
-from xor.engine.matched import joined, over, own_keys
+from xor.engine.matched import joined, over
 from xor.engine.stage import side_table
 from xor.plan.codec import decode_plan, encode_plan
 from xor.plan.placed import Exchange, Matched
 from xor.plan.predicates import Column, IsNull, Not, Or
 from xor.plan.relations import Concat, Filter, Join, JoinKind, Project, Relation, Scan
-from xor.testing.ideal_match import ideal_match
+from xor.testing.matched import run_matched
 from xor.testing.oracle import Value, evaluate
 from xor.testing.samples import entry, placed
 
@@ -42,15 +42,11 @@ def _run(relation: Relation) -> list[tuple[Value, ...]]:
     plan = decode_plan(encode_plan(placed(relation, permits=lambda _: True)))
     arrived: dict[int, Arrived] = {}
     for exchange in plan.exchanges:
-        placement = exchange.placement
-        assert isinstance(placement, Matched)
-        brought = [
+        brought = tuple(
             side_table(exchange, side, IN_MEMORY, source=over(plan, plan.source_of(exchange, side), arrived))
             for side in (0, 1)
-        ]
-        own, sent = brought[placement.receiver], brought[placement.sender]
-        found = ideal_match(exchange.join, own_keys(exchange.join, own), sent)
-        arrived[exchange.node] = joined(exchange, own, *found)
+        )
+        arrived[exchange.node] = run_matched(plan, exchange, brought, "ideal")
     (part,) = plan.parts
     source = over(plan, plan.source_of(part, 0), arrived)
     assert not arrived
@@ -89,17 +85,16 @@ def test_what_a_sender_declares_unique_is_so_even_if_it_cheats() -> None:
     sent = [(0, 1, twin), (1, 2, "é"), (1, 2, None), (0, 1, None), (1, 2, "other")]
     rows = pa.table([pa.array(column) for column in zip(*sent, strict=True)], names=["number", "ref", "y"])
     exchange = Exchange(0, join, Matched(("player-0", "player-1"), 0, "dh"))
-    found = joined(exchange, own, pa.array([0, 1]), rows)
+    found = joined(exchange, own, pa.table({"number": [0, 1]}), rows)
     assert rows_in(found.arrow) == sorted(
         [(1, 1, twin), (2, 2, None), (1, 1, None), (2, 2, "other")], key=repr
     )
 
 
 def test_an_arrived_relation_shows_no_value() -> None:
-    join = Join(HERE, THERE, (("id", "ref"),))
-    exchange = Exchange(0, join, Matched(("player-0", "player-1"), 0, "dh"))
-    own = side_table(exchange, 0, IN_MEMORY)
-    arrived = joined(
-        exchange, own, *ideal_match(join, own_keys(join, own), side_table(exchange, 1, IN_MEMORY))
-    )
-    assert "'k'" not in repr(arrived)
+    plan = placed(Join(HERE, THERE, (("id", "ref"),), JoinKind.ANTI), permits=lambda _: True)
+    (exchange,) = plan.exchanges
+    sides = tuple(side_table(exchange, side, IN_MEMORY) for side in (0, 1))
+    arrived = run_matched(plan, exchange, sides, "ideal")
+    assert "c" in arrived.arrow.column("x").to_pylist()
+    assert "'c'" not in repr(arrived)

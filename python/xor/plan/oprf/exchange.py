@@ -34,6 +34,7 @@ COIN_FRAMES: Final = (96, 64, 64, 32)
 """`vole`: three commitments; nonce and share of the peer's seed; seed and mask; the other mask."""
 FIRST_VOLE_ROUNDS: Final = 8
 LATER_VOLE_ROUNDS: Final = 8
+ONE_WAY_VOLE_ROUNDS: Final = 6
 """`vole`: base OTs serve all exchanges of a join."""
 TABLE_FRAME_BLOCKS: Final = 2**16
 """`vole`: blocks of a table that travel in one frame."""
@@ -78,9 +79,17 @@ def sent_bytes(oprf: Oprf, bounds: tuple[int, int], side: int, receivers: tuple[
     return hello + _vole_bytes(cut.bounds, side, receivers, is_first=True) + later
 
 
-def rounds(oprf: Oprf, bounds: tuple[int, int]) -> int:
-    """Changes from receiving to sending at each player, the hello included."""
-    return 2 if oprf == "dh" else 1 + FIRST_VOLE_ROUNDS + LATER_VOLE_ROUNDS * (shards(oprf, bounds).count - 1)
+def rounds(oprf: Oprf, bounds: tuple[int, int], receivers: tuple[int, ...] = (0, 1)) -> int:
+    """Changes from receiving to sending at the player that has most of them, the hello included.
+
+    Where one side alone receives, the other one has most; its cells in a matched join are counted.
+    """
+    if oprf == "dh":
+        return 2
+    count = shards(oprf, bounds).count
+    if len(receivers) == 1:
+        return 1 + ONE_WAY_VOLE_ROUNDS * count
+    return 1 + FIRST_VOLE_ROUNDS + LATER_VOLE_ROUNDS * (count - 1)
 
 
 def guesses(oprf: Oprf, bound: int, other: int) -> int:
