@@ -52,7 +52,7 @@ def joined(exchange: Exchange, own: Table, numbers: pa.Array, rows: ArrowStreamE
     sent = payload(join, placement.sender).names
     found = pa.table(rows).rename_columns(["", *sent])
     found = _taken(found, _first_of_each(found, (group for group in join.unique if group <= set(sent))))
-    kept, met = _pairs(join.kind, placement.receiver, _numbers(numbers), _numbers(found.column(0)))
+    kept, met = _pairs(join.kind, placement.receiver, _numbers(pa.array(numbers)), _numbers(found.column(0)))
     names = payload(join, placement.receiver).names
     at_home = own.arrow.select(range(len(join.keys), own.arrow.num_columns)).rename_columns(list(names))
     sides = dict.fromkeys(names, (at_home, kept)) | dict.fromkeys(sent, (found, met))

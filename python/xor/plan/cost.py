@@ -78,11 +78,10 @@ def rounds(step: Part | Exchange) -> int:
 
 def sent_bytes(exchange: Exchange, side: int) -> int:
     """What one player of an exchange sends to the other."""
-    placement, bounds = exchange.placement, exchange.bounds
-    if not isinstance(placement, Matched):
-        return oprf.sent_bytes(placement.oprf, bounds, side)
-    compared = oprf.sent_bytes(placement.oprf, bounds, side, (placement.receiver,))
-    return compared + (cells_bytes(exchange) if side == placement.sender else 0)
+    placement = exchange.placement
+    compared = oprf.sent_bytes(placement.oprf, exchange.bounds, side, exchange.receivers)
+    sends_cells = isinstance(placement, Matched) and side == placement.sender
+    return compared + (cells_bytes(exchange) if sends_cells else 0)
 
 
 def cells_bytes(exchange: Exchange) -> int:

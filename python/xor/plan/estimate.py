@@ -225,16 +225,20 @@ def _exchange(exchange: Exchange | None, conditions: Conditions) -> ExchangeSeco
         return ExchangeSeconds(0.0, 0.0)
     oprf, bounds, players = exchange.placement.oprf, exchange.bounds, exchange.players
     cut = shards(oprf, bounds)
-    cpu = max(cut.count * _oprf_seconds(oprf, cut, side) / conditions.cores(players[side]) for side in (0, 1))
+    cpu = max(
+        cut.count * _oprf_seconds(exchange, cut, side) / conditions.cores(players[side]) for side in (0, 1)
+    )
     sent = max(sent_bytes(exchange, side) for side in (0, 1))
     return ExchangeSeconds(cpu, conditions.line(*players).seconds(sent, rounds(oprf, bounds)))
 
 
-def _oprf_seconds(oprf: Oprf, cut: Shards, side: int) -> float:
-    """Seconds of one core for one exchange at one player."""
+def _oprf_seconds(exchange: Exchange, cut: Shards, side: int) -> float:
+    """Seconds of one core for one shard at one player."""
     own, peer = cut.bounds[side], cut.bounds[1 - side]
-    if oprf == "dh":
-        return NS * (rates.DH_OWN_ROW * own + rates.DH_PEER_ROW * peer)
-    receive, send = okvs.shape(own).table_len, okvs.shape(peer).table_len
+    is_evaluated, evaluates = side in exchange.receivers, 1 - side in exchange.receivers
+    if exchange.placement.oprf == "dh":
+        return NS * (rates.DH_OWN_ROW * own * is_evaluated + rates.DH_PEER_ROW * peer * evaluates)
+    receive, send = okvs.shape(own).table_len * is_evaluated, okvs.shape(peer).table_len * evaluates
     slots = rates.VOLE_RECEIVE_SLOT * receive + rates.VOLE_SEND_SLOT * send
-    return rates.VOLE_FIXED_S + NS * (slots + (rates.OKVS_ENCODE_ROW + 2 * rates.OKVS_DECODE_ROW) * own)
+    rows = rates.OKVS_ENCODE_ROW * is_evaluated + rates.OKVS_DECODE_ROW * len(exchange.receivers)
+    return rates.VOLE_FIXED_S + NS * (slots + rows * own)
