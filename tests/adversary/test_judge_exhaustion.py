@@ -5,8 +5,9 @@ import time
 from dataclasses import replace
 
 from xor.errors import XorError
-from xor.plan.placed import Plaintext, Sealed, opener_of
-from xor.plan.relations import Concat, Join, JoinKind, Project, Scan, post_order
+from xor.plan.limits import MAX_MATCHES
+from xor.plan.placed import Matched, Plaintext, Sealed, opener_of
+from xor.plan.relations import Concat, Join, JoinKind, Project, Relation, Scan, post_order
 from xor.policy.judge import judge
 from xor.policy.parse import parse
 from xor.testing.three_banks import ENTRIES, NOW, agreement, placed, policies, scan, select
@@ -57,3 +58,36 @@ def test_a_plan_that_is_valid_for_a_thousand_years_is_refused():
     """`not_after` is all that ends a worker whose peer stalls, or whose local join never does."""
     plan = replace(placed(select(scan("accounts_c"), ["account"])), not_after=2**52)
     assert not judge(plan, policies(), agreement(), {}, NOW, player="player-1").is_allowed
+
+
+def test_judging_matched_joins_on_top_of_each_other_is_quick():
+    """All that is below one is looked at again for it: wide tables, as many joins as a plan may have."""
+    c = ENTRIES["accounts_c"]
+    columns = tuple(
+        c.columns[0].model_copy(update={"name": f"c{each}", "max_bytes": 1}) for each in range(1000)
+    )
+    wide = Scan(ENTRIES["transactions_a"].model_copy(update={"columns": columns, "unique": ()}))
+    root: Relation = wide
+    for each in range(MAX_MATCHES):
+        other = Scan(c.model_copy(update={"name": f"f{each}"}))
+        root = Join(root, other, (("c0", "account"),), JoinKind.ANTI)
+    small = placed(select(scan("accounts_c"), ["balance"]))
+    plan = replace(
+        small,
+        root=root,
+        placements=(
+            Plaintext("player-0"),
+            *(each for _ in range(MAX_MATCHES) for each in (Plaintext("player-1"), AT_PLAYER_0)),
+        ),
+        policies=tuple((name, 1) for name in sorted(each.name for each in root.datasets)),
+    )
+    decisions = []
+    took = seconds_of(
+        lambda: decisions.append(judge(plan, policies(), agreement(), {}, NOW, player="player-1"))
+    )
+    assert took < PATIENCE_S
+    assert decisions
+    assert {each.code for each in decisions[0].violations} != {"plan.too-large"}
+
+
+AT_PLAYER_0 = Matched(("player-0", "player-1"), 0, "vole")

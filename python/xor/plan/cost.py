@@ -73,21 +73,15 @@ def exchange_of(part: Part) -> Exchange | None:
 def rounds(step: Part | Exchange) -> int:
     """Changes from receiving to sending in a sealed step, or in an exchange, at the player that has most."""
     exchange = step if isinstance(step, Exchange) else exchange_of(step)
-    return oprf.rounds(exchange.placement.oprf, exchange.bounds, receivers(exchange)) if exchange else 0
+    return oprf.rounds(exchange.placement.oprf, exchange.bounds, exchange.receivers) if exchange else 0
 
 
 def sent_bytes(exchange: Exchange, side: int) -> int:
     """What one player of an exchange sends to the other."""
     placement = exchange.placement
-    compared = oprf.sent_bytes(placement.oprf, exchange.bounds, side, receivers(exchange))
-    is_sender = isinstance(placement, Matched) and side == placement.sender
-    return compared + (cells_bytes(exchange) if is_sender else 0)
-
-
-def receivers(exchange: Exchange) -> tuple[int, ...]:
-    """The sides that learn the function on their own keys."""
-    placement = exchange.placement
-    return (placement.receiver,) if isinstance(placement, Matched) else (0, 1)
+    compared = oprf.sent_bytes(placement.oprf, exchange.bounds, side, exchange.receivers)
+    sends_cells = isinstance(placement, Matched) and side == placement.sender
+    return compared + (cells_bytes(exchange) if sends_cells else 0)
 
 
 def cells_bytes(exchange: Exchange) -> int:

@@ -15,7 +15,6 @@ from xor.plan.cost import (
     cells_bytes,
     exchange_of,
     is_spilled,
-    receivers,
     rounds,
     row_bytes,
     sent_bytes,
@@ -235,7 +234,7 @@ def _exchange(exchange: Exchange | None, conditions: Conditions) -> ExchangeSeco
 
 def _oprf_seconds(exchange: Exchange, cut: Shards, side: int) -> float:
     """Seconds of one core for one evaluation at one player."""
-    learns, serves = (each in receivers(exchange) for each in (side, 1 - side))
+    learns, serves = (each in exchange.receivers for each in (side, 1 - side))
     own, peer = cut.bounds[side], cut.bounds[1 - side] if serves else 0
     if exchange.placement.oprf == "dh":
         return NS * ((rates.DH_OWN_ROW if learns else rates.DH_PEER_ROW) * own + rates.DH_PEER_ROW * peer)

@@ -1,7 +1,8 @@
 """How large a plan may be, so that whoever signs one cannot exhaust those who only read and judge it.
 
-What costs the judge more than the bytes of a plan: keys times the datasets that flow into them, and
-recipients times the datasets of each part.
+What costs the judge more than the bytes of a plan: keys times the datasets that flow into them, recipients
+times the datasets of each part, and whoever sees the time of a matched join times the datasets of it, which
+may be those of other matched joins as well.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,9 @@ MAX_ALL_COLUMNS = 2**15
 MAX_COMPARED = 2**13
 """Pairs of dataset columns that all joins and filters together compare."""
 MAX_TOLD = 1024
-"""Recipients times the datasets of each part: to each of them each of these is revealed."""
+"""Recipients times the datasets of each part, and watchers times those of each matched join."""
+MAX_MATCHES = 16
+"""Matched joins of a plan: all that is below one is looked at again for it."""
 
 
 def check_sizes(plan: PlacedPlan) -> None:
@@ -45,13 +48,17 @@ def check_sizes(plan: PlacedPlan) -> None:
         raise PlanError("the result has no column", code="plan.unsupported", hint="select at least one.")
     if sum(_compared(plan.nodes)) > MAX_COMPARED:
         raise _too_large(f"it compares more than {MAX_COMPARED:,} pairs of columns of datasets")
-    if len(plan.recipients) * sum(len(part.relation.datasets) for part in plan.parts) > MAX_TOLD:
+    matches = [each for each in plan.exchanges if isinstance(each.placement, Matched)]
+    if len(matches) > MAX_MATCHES:
+        raise _too_large(f"more than {MAX_MATCHES} of its joins are matched")
+    told = len(plan.recipients) * sum(len(part.relation.datasets) for part in plan.parts)
+    watchers = len(plan.players) + len(plan.recipients) + 1
+    if told + watchers * sum(len(each.join.datasets) for each in matches) > MAX_TOLD:
         raise _too_large(f"its parts and recipients together are more than {MAX_TOLD:,}")
     for part in plan.parts:
         _check_part(part, most_rows(part.placement) if isinstance(part.placement, Sealed) else MAX_BOUND)
-    for exchange in plan.exchanges:
-        if isinstance(exchange.placement, Matched):
-            _check_sides(exchange, most_rows(exchange.placement), "matched")
+    for match in matches:
+        _check_sides(match, most_rows(match.placement), "matched")
 
 
 def most_rows(placement: Sealed | Matched) -> int:

@@ -221,9 +221,8 @@ def _receivers(
 
     options = []
     for group in groups:
-        players = sorted(
-            {player for _, between in group for player in between}, key=lambda each: each != preferred
-        )
+        named = dict.fromkeys(player for _, between in group for player in between)
+        players = sorted(named, key=lambda each: each != preferred)
         options.append(
             [
                 {number: between.index(player) for number, between in group}

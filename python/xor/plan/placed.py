@@ -292,6 +292,11 @@ class Exchange:
         return self.placement.between
 
     @property
+    def receivers(self) -> tuple[int, ...]:
+        """The sides that evaluate the OPRF on their own keys."""
+        return (self.placement.receiver,) if isinstance(self.placement, Matched) else (0, 1)
+
+    @property
     def bounds(self) -> tuple[int, int]:
         """Padded rows of both sides."""
         return padded(self.join.left.rows), padded(self.join.right.rows)

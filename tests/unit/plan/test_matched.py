@@ -14,6 +14,7 @@ from xor.plan.cost import cells_bytes, costs
 from xor.plan.disclosures import SERVICE, disclosures
 from xor.plan.estimate import needs, seconds
 from xor.plan.explain import explain
+from xor.plan.limits import MAX_MATCHES
 from xor.plan.oprf import okvs, vole
 from xor.plan.oprf.exchange import Oprf, sent_bytes
 from xor.plan.oprf.params import TREE_DEPTH
@@ -159,6 +160,23 @@ def test_more_rows_than_a_matched_join_takes_are_refused_by_name() -> None:
         placed(_join(JoinKind.ANTI, left=many), permits=anything)
     assert caught.value.code == "plan.too-large"
     placed(_join(JoinKind.ANTI, left=Scan(entry("many", {"id": "int64"}, rows=2**24))), permits=anything)
+
+
+def test_more_matched_joins_than_a_judge_looks_at_are_refused() -> None:
+    def joins(count: int) -> Relation:
+        return Concat((Project(_join(JoinKind.ANTI), (("id", "id_0"),)),) * count)
+
+    placed(joins(MAX_MATCHES), permits=anything)
+    with pytest.raises(PlanError, match="more than 16 of its joins are matched") as caught:
+        placed(joins(MAX_MATCHES + 1), permits=anything)
+    assert caught.value.code == "plan.too-large"
+
+
+def test_who_sees_the_time_of_matched_joins_counts_towards_the_limit() -> None:
+    recipients = [f"analyst-{number}" for number in range(64)]
+    joins = Concat((Project(_join(JoinKind.ANTI), (("id", "id_0"),)),) * 8)
+    with pytest.raises(PlanError, match="its parts and recipients together"):
+        placed(joins, *recipients, permits=anything)
 
 
 # -- bytes of plans -----------------------------------------------------------------------------------------
