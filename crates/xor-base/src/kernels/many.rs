@@ -13,6 +13,9 @@ pub const SHORT_BYTES: usize = 64;
 /// Messages hashed side by side.
 pub const LANES: usize = 16;
 
+/// Up to so many are faster one after the other.
+const FEW: usize = 2;
+
 /// A message, filled up with zeros.
 pub type Padded = [u8; SHORT_BYTES];
 
@@ -116,6 +119,9 @@ fn derive_batch(
     out: &mut [u8],
     length: usize,
 ) {
+    if out.len() <= FEW * length {
+        return portable_batch(context, messages, lengths, out, length);
+    }
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
