@@ -10,7 +10,7 @@ RUST := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o
 export PYTHONDONTWRITEBYTECODE :=
 export CARGO_TERM_PROGRESS_WHEN := never
 
-.PHONY: help demo test test-python test-rust lint format bench audit golden lock clean prerequisites build
+.PHONY: help demo test test-python test-rust asan lint format bench audit golden lock clean prerequisites build
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -46,6 +46,12 @@ test-rust:
 
 test-python: build
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# Only an unstable flag asks for the sanitizer; the released toolchains bring its runtime.
+asan: ## the tests of all unsafe kernels under AddressSanitizer
+	ASAN_OPTIONS=allocator_may_return_null=1 RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address \
+		cargo test -p xor-base -p xor-correlation --lib --quiet \
+		--target $(shell rustc -vV | sed -n 's/^host: //p') --target-dir target/asan
 
 lint: build ## formats, types, layers, lints
 	$(BIN)/ruff format --check python tests benchmarks tools

@@ -47,7 +47,7 @@ fn main() {
     bench_derive();
 }
 
-/// Cells: messages of 41 bytes, 64 bytes out; one at a time, and eight.
+/// Cells: messages of 41 bytes, 64 bytes out; one at a time, and side by side. Then filled up already, to other lengths.
 fn bench_derive() {
     let messages = vec![7_u8; COUNT * 41];
     let mut out = vec![0; COUNT * 64];
@@ -58,9 +58,24 @@ fn bench_derive() {
         }
     });
     let context = blake3::hazmat::hash_derive_key_context("xor sealed-join v1 cell");
-    bench("derive, eight lanes", || {
+    bench("derive, side by side", || {
         many::derive(&context, messages.chunks(41), &mut out, 64);
     });
+    let padded = vec![[7; many::SHORT_BYTES]; COUNT];
+    for length in [4, 16, 32, 64, 130] {
+        let mut out = vec![0; COUNT * length];
+        bench(&format!("derive {length} bytes"), || {
+            many::derive_padded(&context, &padded, 41, &mut out, length);
+        });
+        for (path, batch) in many::paths() {
+            bench(&format!("derive {length} bytes, {path}"), || {
+                let outs = out.chunks_mut(many::LANES * length);
+                for (messages, out) in padded.as_chunks().0.iter().zip(outs) {
+                    batch(&context, messages, &[41; _], out, length);
+                }
+            });
+        }
+    }
 }
 
 fn bench(name: &str, mut work: impl FnMut()) {

@@ -2,6 +2,7 @@
 
 use super::Block;
 use super::aes::Aes128;
+use super::block::as_bytes;
 
 /// Counters written at a time: they stay in the first-level cache.
 const WRITTEN: usize = 128;
@@ -53,11 +54,8 @@ impl Prg {
         for chunk in out.chunks_mut(WRITTEN * Block::BYTES) {
             let (used, _) = blocks.split_at_mut(chunk.len().div_ceil(Block::BYTES));
             self.fill(used);
-            for (into, from) in chunk.chunks_mut(Block::BYTES).zip(used) {
-                for (into, from) in into.iter_mut().zip(from.to_bytes()) {
-                    *into = from;
-                }
-            }
+            let (bytes, _) = as_bytes(used).split_at(chunk.len());
+            chunk.copy_from_slice(bytes);
         }
     }
 

@@ -214,7 +214,7 @@ impl CellStream {
                 *side = self.side.byte();
             }
         }
-        let mut messages = Wiped::new(vec![block; KEYS_AT_ONCE]);
+        let mut messages = Wiped::new(vec![block; KEYS_AT_ONCE.min(out.len() / length)]);
         let mut cells = cells.into_iter();
         for out in out.chunks_mut(length * KEYS_AT_ONCE) {
             let count = out.len() / length;

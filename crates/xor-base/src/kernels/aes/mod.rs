@@ -59,6 +59,23 @@ impl Aes128 {
         Self(Schedule::Portable(Box::new(cipher)))
     }
 
+    /// Every path that this processor can run, the portable one first: for tests and measurements.
+    #[must_use]
+    pub fn paths(key: Block) -> Vec<(&'static str, Self)> {
+        #[allow(unused_mut)]
+        let mut paths = vec![("portable", Self::portable(key))];
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("aes") && is_x86_feature_detected!("sse2") {
+            // SAFETY: the instructions were just detected.
+            let keys = RoundKeys(unsafe { x86::expand(key) });
+            paths.push(("AES-NI", Self(Schedule::AesNi(keys.clone()))));
+            if is_x86_feature_detected!("vaes") && is_x86_feature_detected!("avx2") {
+                paths.push(("VAES", Self(Schedule::Vaes(keys))));
+            }
+        }
+        paths
+    }
+
     /// `blocks[i] = AES(blocks[i])`.
     pub fn encrypt_in_place(&self, blocks: &mut [Block]) {
         self.run::<false>(blocks);

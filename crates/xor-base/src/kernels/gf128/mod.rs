@@ -141,6 +141,51 @@ pub fn inverse(a: Block) -> Block {
     mul(power, power)
 }
 
+/// The kernels on slices of one path.
+pub struct Path {
+    pub name: &'static str,
+    pub mul_add_slices: fn(&mut [Block], &[Block], Block),
+    pub mul_add_pairs: fn(&mut [Block], &[Block], &[Block]),
+    pub inner_product: fn(&[Block], &[Block]) -> Block,
+}
+
+/// Every path that this processor can run, the portable one first: for tests and measurements.
+#[must_use]
+pub fn paths() -> Vec<Path> {
+    #[allow(unused_mut)]
+    let mut paths = vec![Path {
+        name: "portable",
+        mul_add_slices: portable::mul_add_slices,
+        mul_add_pairs: portable::mul_add_pairs,
+        inner_product: portable::inner_product,
+    }];
+    #[cfg(target_arch = "x86_64")]
+    if has_clmul() {
+        paths.push(Path {
+            name: "PCLMULQDQ",
+            // SAFETY: this path is taken only where the instruction was detected.
+            mul_add_slices: |acc, a, b| unsafe { x86::mul_add_slices(acc, a, b) },
+            // SAFETY: as above.
+            mul_add_pairs: |acc, a, b| unsafe { x86::mul_add_pairs(acc, a, b) },
+            // SAFETY: as above.
+            inner_product: |a, b| unsafe { x86::inner_product(a, b) },
+        });
+    }
+    #[cfg(target_arch = "x86_64")]
+    if has_wide_clmul() {
+        paths.push(Path {
+            name: "VPCLMULQDQ",
+            // SAFETY: this path is taken only where the instructions were detected.
+            mul_add_slices: |acc, a, b| unsafe { x86::wide_mul_add_slices(acc, a, b) },
+            // SAFETY: as above.
+            mul_add_pairs: |acc, a, b| unsafe { x86::wide_mul_add_pairs(acc, a, b) },
+            // SAFETY: as above.
+            inner_product: |a, b| unsafe { x86::wide_inner_product(a, b) },
+        });
+    }
+    paths
+}
+
 #[cfg(target_arch = "x86_64")]
 fn has_clmul() -> bool {
     is_x86_feature_detected!("pclmulqdq") && is_x86_feature_detected!("sse2")

@@ -57,41 +57,6 @@ proptest! {
     }
 }
 
-/// The slice kernels of one path.
-struct Path {
-    slices: fn(&mut [Block], &[Block], Block),
-    pairs: fn(&mut [Block], &[Block], &[Block]),
-    inner: fn(&[Block], &[Block]) -> Block,
-}
-
-fn paths() -> Vec<Path> {
-    #[allow(unused_mut)]
-    let mut paths = vec![
-        Path {
-            slices: mul_add_slices,
-            pairs: mul_add_pairs,
-            inner: inner_product,
-        },
-        Path {
-            slices: portable::mul_add_slices,
-            pairs: portable::mul_add_pairs,
-            inner: portable::inner_product,
-        },
-    ];
-    #[cfg(target_arch = "x86_64")]
-    if has_clmul() {
-        paths.push(Path {
-            // SAFETY: this path is taken only where the instruction was detected.
-            slices: |acc, a, b| unsafe { x86::mul_add_slices(acc, a, b) },
-            // SAFETY: this path is taken only where the instruction was detected.
-            pairs: |acc, a, b| unsafe { x86::mul_add_pairs(acc, a, b) },
-            // SAFETY: this path is taken only where the instruction was detected.
-            inner: |a, b| unsafe { x86::inner_product(a, b) },
-        });
-    }
-    paths
-}
-
 #[test]
 fn slices_agree_with_the_definition_at_every_length_and_alignment() {
     let (a, b) = (Prg::new(Block(1)).blocks(48), Prg::new(Block(2)).blocks(48));
@@ -101,10 +66,10 @@ fn slices_agree_with_the_definition_at_every_length_and_alignment() {
             for length in 0..40 {
                 let at = start..start + length;
                 let mut sums = acc.clone();
-                (path.slices)(&mut sums[at.clone()], &a[at.clone()], b[0]);
+                (path.mul_add_slices)(&mut sums[at.clone()], &a[at.clone()], b[0]);
                 let mut pairs = acc.clone();
                 // Inputs at another alignment than the accumulator.
-                (path.pairs)(&mut pairs[at.clone()], &a[..length], &b[at.clone()]);
+                (path.mul_add_pairs)(&mut pairs[at.clone()], &a[..length], &b[at.clone()]);
                 for i in 0..48 {
                     let inside = at.contains(&i);
                     let expected = if inside {
@@ -121,7 +86,7 @@ fn slices_agree_with_the_definition_at_every_length_and_alignment() {
                     assert_eq!(pairs[i], acc[i] ^ expected);
                 }
                 let expected = (0..length).fold(Block::ZERO, |sum, i| sum ^ definition(a[i], b[start + i]));
-                assert_eq!((path.inner)(&a[..length], &b[at]), expected);
+                assert_eq!((path.inner_product)(&a[..length], &b[at]), expected);
             }
         }
     }

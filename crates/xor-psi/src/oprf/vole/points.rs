@@ -86,10 +86,12 @@ impl Scratch {
 
     /// Fillers everywhere, then inputs over them, as many as there are.
     fn write_points(&mut self, salt: &[u8; 32], inputs: &[Input], mut fillers: Prg) {
-        fillers.fill_bytes(self.messages.as_flattened_mut());
-        for message in self.messages.iter_mut() {
-            let (head, _) = message.split_at_mut(salt.len());
+        fillers.fill_bytes(&mut self.hashed);
+        let (fillers, _) = self.hashed.as_chunks::<{ size_of::<Input>() }>();
+        for (message, filler) in self.messages.iter_mut().zip(fillers) {
+            let (head, body) = message.split_at_mut(salt.len());
             head.copy_from_slice(salt);
+            body.copy_from_slice(filler);
         }
         for (message, input) in self.messages.iter_mut().zip(inputs) {
             let (_, body) = message.split_at_mut(salt.len());
