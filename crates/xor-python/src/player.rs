@@ -8,15 +8,15 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyIterator};
 use pyo3_arrow::PyRecordBatchReader;
 use xor_base::kernels::memory;
-use xor_channel::tls::{Keys, Role, TlsChannel};
+use xor_channel::tls::{Keys, Lanes, Meeting, Role};
 use xor_channel::{Channel, ChannelError, Meter};
 use xor_psi::PsiError;
 use xor_psi::oprf::dh::DhOprf;
 use xor_psi::oprf::vole::VoleOprf;
-use xor_psi::oprf::{OnProgress, Oprf, Side};
+use xor_psi::oprf::{OnProgress, Oprf, OprfError, Side};
 use xor_psi::sealed::outer::SealedStream;
 use xor_psi::sealed::spec::{Backend, JoinSpec, ReleaseSpec};
 use xor_psi::sealed::spilled::{MEMORY_BYTES, is_large, is_large_release};
@@ -26,7 +26,7 @@ use crate::errors::{raise, to_python};
 use crate::progress::with_progress;
 use crate::table;
 
-/// Runs one player's side of a sealed join over a connected socket.
+/// Runs one player's side of a sealed join over connected sockets.
 #[pyfunction]
 #[allow(
     clippy::too_many_arguments,
@@ -37,7 +37,7 @@ pub(crate) fn sealed_join<'py>(
     spec: &[u8],
     side: u8,
     table: &Bound<'py, PyAny>,
-    socket_fd: RawFd,
+    lanes: Vec<Bound<'py, PyAny>>,
     is_listener: bool,
     tls_private_key: &[u8],
     peer_public_key: &[u8],
@@ -57,19 +57,28 @@ pub(crate) fn sealed_join<'py>(
     let role = if is_listener { Role::Listener } else { Role::Dialer };
     let timeout = Duration::try_from_secs_f64(stall_timeout_s)
         .map_err(|_| raise(py, "usage.timeout", "the stall timeout is not a time", None))?;
-    let socket = duplicate(py, socket_fd)?;
-    let (join, meter) = with_progress(py, progress, move |progress| {
+    let mut connections = Connections::of(py, &lanes)?;
+    let ended = with_progress(py, progress, |progress| {
         // Whatever is wrong with the table is found before the peer hears anything.
         let table = brought.read(&spec, side, directory_of(&out_path), progress)?;
         let prepared = table.prepare(&spec, side)?;
-        let mut channel = TlsChannel::handshake(socket, role, &keys, timeout)?;
+        let meeting = Meeting {
+            role,
+            keys: &keys,
+            hello: sealed::hello(&spec, side),
+            stall_timeout: timeout,
+        };
+        let mut channel = Lanes::meet(&meeting, connections.data_lanes, &mut |lane| {
+            connections.next(lane)
+        })?;
         let exchanged = prepared.exchange(back_end(spec.backend).as_mut(), &mut channel, progress)?;
         let meter = channel.meter();
         // Before the lists are built: how long that takes is not for the peer.
         finish(channel)?;
         let join = write_out(&out_path, |file| exchanged.seal(file, progress))?;
         Ok((join, meter))
-    })?;
+    });
+    let (join, meter) = connections.raised.map_or(ended, Err)?;
     report(py, &join.stream, meter, &join.steps, &join.own_steps)
 }
 
@@ -212,7 +221,7 @@ pub(crate) fn parse_side(py: Python<'_>, side: u8) -> PyResult<Side> {
 }
 
 // The peer has all frames or is gone. In the second case its own step fails; this one is complete.
-fn finish(channel: TlsChannel) -> Result<(), PsiError> {
+fn finish(channel: Lanes) -> Result<(), PsiError> {
     match channel.close() {
         Err(error) if error.is_retryable() => Ok(()),
         other => Ok(other?),
@@ -245,6 +254,50 @@ fn key_bytes(py: Python<'_>, bytes: &[u8]) -> PyResult<[u8; 32]> {
     bytes
         .try_into()
         .map_err(|_| raise(py, "usage.job-key", "a job key has 32 bytes", None))
+}
+
+/// Where the sockets of each lane come from: the control lane's first.
+struct Connections {
+    lanes: Vec<Py<PyIterator>>,
+    data_lanes: u8,
+    raised: Option<PyErr>,
+}
+
+impl Connections {
+    fn of(py: Python<'_>, lanes: &[Bound<'_, PyAny>]) -> PyResult<Self> {
+        let data_lanes = lanes
+            .len()
+            .checked_sub(1)
+            .and_then(|count| u8::try_from(count).ok());
+        let iterators = lanes.iter().map(|lane| Ok(lane.try_iter()?.unbind()));
+        Ok(Self {
+            lanes: iterators.collect::<PyResult<_>>()?,
+            data_lanes: data_lanes.ok_or_else(|| {
+                raise(
+                    py,
+                    "usage.lanes",
+                    "a channel has a control lane and some others",
+                    None,
+                )
+            })?,
+            raised: None,
+        })
+    }
+
+    /// The next connection of a lane. What the caller's code raises is kept for it.
+    fn next(&mut self, lane: u8) -> Result<Option<TcpStream>, PsiError> {
+        let taken = Python::attach(|py| {
+            let lane = self.lanes.get(usize::from(lane));
+            let Some(descriptor) = lane.and_then(|lane| lane.bind(py).clone().next()) else {
+                return Ok(None);
+            };
+            duplicate(py, descriptor?.extract()?).map(Some)
+        });
+        taken.map_err(|error| {
+            self.raised = Some(error);
+            OprfError::Cancelled.into()
+        })
+    }
 }
 
 /// The caller keeps its descriptor and closes it; this is a second one for the same socket.

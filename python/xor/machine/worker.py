@@ -15,8 +15,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -45,9 +46,10 @@ from xor.machine.orders import (
     Word,
     stream_name,
 )
-from xor.machine.routing import Call, Route
+from xor.machine.routing import CONTROL_LANE, Call, Route
 from xor.model.agreement import Agreement
 from xor.plan.codec import decode_plan, plan_hash
+from xor.plan.cost import lanes
 from xor.plan.estimate import is_streamed
 from xor.plan.placed import Part, PlacedPlan, Sealed
 from xor.plan.spec import release_spec, sealed_spec
@@ -58,8 +60,6 @@ if TYPE_CHECKING:
     from xor.engine.private import SealReport
 
 PROGRESS_EVERY_S = 0.25
-NOT_THE_PEER = ("protocol.wrong-peer-key", "protocol.tls")
-"""Errors of a connection whose other end has proved nothing: a replayed call, not the peer's mistake."""
 
 Say = Callable[[Word], None]
 Brought = Table | private.SpilledTable | Rows
@@ -88,7 +88,7 @@ class Worker:
         self._say = say
         self._incoming = Incoming(handed, order.plan_hash)
         self._peers: dict[str, Peer] = {}
-        self._calls: dict[int, socket.socket] = {}
+        self._calls: dict[int, list[socket.socket]] = {}
         self._directory = Path(order.directory)
         self.stages = Stages()
 
@@ -172,51 +172,57 @@ class Worker:
             self._peers[peer.player] = peer
             for part, _ in work:
                 if peer.player in part.players and peer.address is not None and not peer.is_listener:
-                    route = Route(self._order.plan_hash, part.node, self._order.player)
-                    call = Call.signed(route, seed)
-                    self._calls[part.node] = dial(peer.address, call, self._order.connect_timeout_s)
+                    self._calls[part.node] = self._dial(peer.address, part, seed)
+
+    def _dial(self, address: str, part: Part, seed: bytes) -> list[socket.socket]:
+        """Calls for all lanes of a step at once: each takes two round trips."""
+
+        def call(lane: int) -> socket.socket:
+            route = Route(self._order.plan_hash, part.node, lane, self._order.player)
+            return dial(address, Call.signed(route, seed), self._order.connect_timeout_s)
+
+        with ThreadPoolExecutor(lanes(part)) as pool:
+            return list(pool.map(call, range(lanes(part))))
 
     def _join(
         self, spec: bytes, part: Part, side: int, table: Table | private.SpilledTable, seed: bytes
     ) -> SealReport:
         peer = self._peers[part.players[1 - side]]
+        taken: dict[int, socket.socket] = {}
 
-        def join(connection: socket.socket) -> SealReport:
-            with connection:
-                report = private.sealed_join(
-                    spec,
-                    side,
-                    table,
-                    connection.fileno(),
-                    peer.is_listener,
-                    seed,
-                    bytes.fromhex(peer.job_key),
-                    str(self._path(part, side)),
-                    self._progress(part.node),
-                    float(self._order.stall_timeout_s),
-                )
-                if seen := observe(connection):
-                    self._say(Observed(peer=peer.player, **seen._asdict()))
-                return report
+        def descriptors(lane: int, connections: Iterable[socket.socket]) -> Generator[int]:
+            for connection in connections:
+                with connection:
+                    taken[lane] = connection
+                    yield connection.fileno()
 
-        with self.stages.stage(f"sealed join of step {part.node} with {peer.player}"):
-            if part.node in self._calls:
-                return self._call(part.node, join)
-            return self._listen(part.node, peer, join)
+        with self.stages.stage(f"sealed join of step {part.node} with {peer.player}"), ExitStack() as stack:
+            connections = enumerate(self._connections(part, peer))
+            sources = [stack.enter_context(closing(descriptors(*each))) for each in connections]
+            report = private.sealed_join(
+                spec,
+                side,
+                table,
+                sources,
+                peer.is_listener,
+                seed,
+                bytes.fromhex(peer.job_key),
+                str(self._path(part, side)),
+                self._progress(part.node),
+                float(self._order.stall_timeout_s),
+            )
+            if seen := observe([taken[lane] for lane in sorted(taken)]):
+                self._say(Observed(peer=peer.player, **seen._asdict()))
+            return report
 
-    def _call(self, node: int, join: Callable[[socket.socket], SealReport]) -> SealReport:
-        connection = self._calls.pop(node)
-        agree_to_go(connection, self._order.job_timeout_s)
-        return join(connection)
-
-    def _listen(self, node: int, peer: Peer, join: Callable[[socket.socket], SealReport]) -> SealReport:
-        for connection in self._incoming.calls(node, peer.player, self._order.connect_timeout_s):
-            try:
-                return join(connection)
-            except ProtocolAbort as error:
-                if error.code not in NOT_THE_PEER:
-                    raise
-        raise PeerError("no more calls", code="peer.unreachable")
+    def _connections(self, part: Part, peer: Peer) -> list[Iterable[socket.socket]]:
+        """For each lane the connections that may be the peer's, the control lane's first."""
+        if part.node in self._calls:
+            calls = self._calls.pop(part.node)
+            agree_to_go(calls[CONTROL_LANE], self._order.job_timeout_s)
+            return [[each] for each in calls]
+        routes = (Route(self._order.plan_hash, part.node, lane, peer.player) for lane in range(lanes(part)))
+        return [self._incoming.calls(each, self._order.connect_timeout_s) for each in routes]
 
     def _release(self, spec: bytes, part: Part, table: Table | Rows) -> SealReport:
         explained = table.explained() if isinstance(table, Rows) else nullcontext()

@@ -63,6 +63,13 @@ def rounds(part: Part) -> int:
     return oprf.rounds(part.placement.oprf, (padded(part.source(0).rows), padded(part.source(1).rows)))
 
 
+def lanes(part: Part) -> int:
+    """Connections between the players of a sealed step."""
+    if not isinstance(part.placement, Sealed):
+        return 0
+    return oprf.lanes(part.placement.oprf, (padded(part.source(0).rows), padded(part.source(1).rows)))
+
+
 def stream_bytes(part: Part, side: int) -> int:
     """Ciphertext bytes of one player's sealed stream.
 

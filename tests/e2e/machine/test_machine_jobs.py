@@ -7,7 +7,7 @@ import threading
 import pytest
 from conftest import wait_until
 
-from xor.machine.routing import Call, Route
+from xor.machine.routing import CONTROL_LANE, Call, Route
 from xor.plan.codec import encode_plan, plan_hash
 from xor.plan.estimate import is_streamed
 from xor.wire.messages import JobState, Kind
@@ -71,7 +71,7 @@ def test_strangers_at_the_data_port_do_not_stop_a_job(bench):
     address = address_of(bench.processes["player-0"])
     plan = bench.plan()
     [part] = plan.parts
-    route = Route(plan_hash(encode_plan(plan)), part.node, "player-1")
+    route = Route(plan_hash(encode_plan(plan)), part.node, CONTROL_LANE, "player-1")
     call = Call.signed(route, secrets.token_bytes(32))
     knocks = []
     is_over = threading.Event()

@@ -269,8 +269,7 @@ impl Run<'_> {
         let [_, shape] = self.shapes;
         let mut table = vec![Block::ZERO; shape.table_len()];
         for blocks in table.chunks_mut(FRAME_BLOCKS) {
-            let frame = self.channel.receive_exactly(blocks.len() * Block::BYTES)?;
-            as_bytes_mut(blocks).copy_from_slice(&frame);
+            self.channel.receive_into(as_bytes_mut(blocks))?;
         }
         self.advance(self.sizes.peer)?;
         Ok(table)

@@ -249,14 +249,19 @@ impl Lists {
     }
 }
 
-fn agree_on_attempt(spec: &JoinSpec, side: Side, channel: &mut dyn Channel) -> Result<Attempt, PsiError> {
-    let hello = Hello {
+/// How a player begins a channel for a step.
+#[must_use]
+pub fn hello(spec: &JoinSpec, side: Side) -> Hello {
+    Hello {
         plan_hash: spec.binding.plan_hash,
         node: spec.binding.node,
         side: side.byte(),
         lane: 0,
-    };
-    let nonces = exchange_hello(channel, &hello)?;
+    }
+}
+
+fn agree_on_attempt(spec: &JoinSpec, side: Side, channel: &mut dyn Channel) -> Result<Attempt, PsiError> {
+    let nonces = exchange_hello(channel, &hello(spec, side))?;
     let in_order = match side {
         Side::Left => [&nonces.own, &nonces.peer],
         Side::Right => [&nonces.peer, &nonces.own],

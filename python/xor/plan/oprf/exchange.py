@@ -35,6 +35,9 @@ LATER_VOLE_ROUNDS: Final = 8
 """`vole`: base OTs serve all exchanges of a join."""
 TABLE_FRAME_BLOCKS: Final = 2**16
 """`vole`: blocks of a table that travel in one frame."""
+LANES_FROM_BYTES: Final = 2**24
+"""What one side sends at least where a channel has data lanes."""
+DATA_LANES: Final = 2
 OVERFIT_BITS: Final = 80
 """log2 of the hash calls that a cheating encoder is granted."""
 
@@ -80,6 +83,15 @@ def sent_bytes(oprf: Oprf, bounds: tuple[int, int], side: int) -> int:
 def rounds(oprf: Oprf, bounds: tuple[int, int]) -> int:
     """Changes from receiving to sending at each player, the hello included."""
     return 2 if oprf == "dh" else 1 + FIRST_VOLE_ROUNDS + LATER_VOLE_ROUNDS * (shards(oprf, bounds).count - 1)
+
+
+def lanes(oprf: Oprf, bounds: tuple[int, int]) -> int:
+    """Connections of a channel: one, and data lanes for what is long. Public, as both ends must agree.
+
+    Source: docs/protocols/channel.md, "Lanes".
+    """
+    busier = max(sent_bytes(oprf, bounds, side) for side in (0, 1))
+    return 1 + DATA_LANES if busier >= LANES_FROM_BYTES else 1
 
 
 def guesses(oprf: Oprf, bound: int, other: int) -> int:
