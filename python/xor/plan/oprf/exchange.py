@@ -35,8 +35,8 @@ LATER_VOLE_ROUNDS: Final = 8
 """`vole`: base OTs serve all exchanges of a join."""
 TABLE_FRAME_BLOCKS: Final = 2**16
 """`vole`: blocks of a table that travel in one frame."""
-LANES_FROM_BYTES: Final = 2**24
-"""What one side sends at least where a channel has data lanes."""
+LANES_FROM_BYTES: Final = 2**25
+"""What one side sends at least where a channel has data lanes: their one round trip more is then little."""
 DATA_LANES: Final = 2
 OVERFIT_BITS: Final = 80
 """log2 of the hash calls that a cheating encoder is granted."""
