@@ -10,7 +10,7 @@ const DIALER: [u8; 32] = [1; 32];
 const LISTENER: [u8; 32] = [2; 32];
 const STRANGER: [u8; 32] = [3; 32];
 const PATIENT: Duration = Duration::from_secs(60);
-const SHORT: Duration = Duration::from_millis(300);
+const SHORT: Duration = Duration::from_secs(1);
 const DATA_LANES: u8 = 2;
 const LEFT: Hello = Hello {
     plan_hash: [7; 32],
@@ -142,7 +142,7 @@ fn a_channel_without_data_lanes_is_one_connection() {
 
 /// What the listener gets whose dialer does something else with its sessions than it should.
 fn facing(change: impl FnOnce(&mut Vec<TlsChannel>) -> Hello) -> ChannelError {
-    let (mut dialer, listener) = sessions(SHORT);
+    let (mut dialer, listener) = sessions(PATIENT);
     let hello = change(&mut dialer);
     let mut other = bound(listener, LEFT);
     let mut one = bound(dialer, hello);
@@ -159,8 +159,8 @@ fn a_lane_of_another_number_or_channel_is_refused() {
     assert!(matches!(swapped, ChannelError::WrongLane), "{swapped:?}");
 
     // Both lanes are the peer's own and well numbered, but belong to another control lane.
-    let (mut first, _) = sessions(SHORT);
-    let (second, listener) = sessions(SHORT);
+    let (mut first, _) = sessions(PATIENT);
+    let (second, listener) = sessions(PATIENT);
     let control = first.remove(0);
     let mut other = bound(listener, LEFT);
     let mut second = second.into_iter();
@@ -187,7 +187,7 @@ fn a_lane_of_another_plan_node_or_side_is_refused() {
 
 #[test]
 fn what_was_said_on_one_lane_does_not_open_another() {
-    let (mut dialer, listener) = sessions(SHORT);
+    let (mut dialer, listener) = sessions(PATIENT);
     let first = Hello { lane: 1, ..RIGHT };
     let said = first.encode(&token(&dialer[0], 1, 1).unwrap());
     for lane in &mut dialer[1..] {
@@ -202,7 +202,7 @@ fn what_was_said_on_one_lane_does_not_open_another() {
 
 #[test]
 fn nothing_of_a_payload_leaves_before_the_lanes_are_checked() {
-    let (mut dialer, listener) = sessions(SHORT);
+    let (mut dialer, listener) = sessions(PATIENT);
     let mut one = bound(listener, LEFT);
     for lane in &mut dialer[1..] {
         lane.send(b"no hello").unwrap();
@@ -211,8 +211,8 @@ fn nothing_of_a_payload_leaves_before_the_lanes_are_checked() {
         one.send(&bytes(2 * STRIPE_BYTES)),
         Err(ChannelError::NotHello)
     ));
-    drop(one);
     assert!(dialer[1].receive(crate::hello::HELLO_BYTES).is_ok());
+    drop(one);
     assert!(matches!(dialer[1].receive(1), Err(ChannelError::Truncated)));
 }
 
