@@ -67,7 +67,7 @@ def run(parameters: bytes, tables: tuple[pa.Table, pa.Table], directory: Path) -
 
     def play(side: int, connection: socket.socket) -> None:
         reports[side] = _core.sealed_join(
-            parameters, side, tables[side], connection.fileno(), side == 0, job_keys[side][0],
+            parameters, side, tables[side], [[connection.fileno()]], side == 0, job_keys[side][0],
             job_keys[1 - side][1], str(directory / str(side)), lambda *_: None, 600.0,
         )  # fmt: skip
 

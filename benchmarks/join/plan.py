@@ -7,6 +7,7 @@ from benchmarks.join.tables import ACCOUNTS, KEYS, MAX_BYTES, OUTPUT, TRANSACTIO
 from xor.engine.sources import Source
 from xor.model.dataset import DatasetEntry
 from xor.plan.conditions import Conditions
+from xor.plan.cost import lanes
 from xor.plan.oprf.exchange import Oprf
 from xor.plan.placed import Part, PlacedPlan
 from xor.plan.relations import Join, Scan
@@ -24,6 +25,12 @@ class Work:
     plan: PlacedPlan
     part: Part
     spec: bytes
+
+    @property
+    def lanes(self) -> int:
+        """Connections between the players."""
+        (exchange,) = self.plan.exchanges
+        return lanes(exchange)
 
     def source(self, side: int, path: Path) -> Source:
         """The file of a side as its owner declared it."""

@@ -23,10 +23,7 @@ def main() -> None:
     child.say(job_key=public.hex(), port=listener.getsockname()[1] if listener else None)
     meeting = child.hear()
     task = work(order["rows"], order["oprf"], meeting["seal_key"])
-    connection = (
-        listener.accept()[0] if listener else socket.create_connection(("127.0.0.1", meeting["port"]))
-    )
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    lanes = [_connect(listener, meeting["port"]) for _ in range(task.lanes)]
     child.await_start()
 
     source = task.source(side, Path(order["csv"]))
@@ -44,12 +41,12 @@ def main() -> None:
         with child.step("local"):
             table = side_table(task.part, side, datasets)
         del datasets
-    with child.step("join"), connection:
+    with child.step("join"):
         report = private.sealed_join(
             task.spec,
             side,
             table,
-            connection.fileno(),
+            [[each.fileno()] for each in lanes],
             listener is not None,
             seed,
             bytes.fromhex(meeting["peer_key"]),
@@ -65,6 +62,11 @@ def main() -> None:
         sent_bytes=report["sent_bytes"],
         rounds=report["rounds"],
     )
+
+
+def _connect(listener: socket.socket | None, port: int) -> socket.socket:
+    """The next lane: both sides open them in the same order, the proxy of a shaped link included."""
+    return listener.accept()[0] if listener else socket.create_connection(("127.0.0.1", port))
 
 
 def _ignore(_step: str, _done: int, _total: int) -> None:

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -367,16 +368,19 @@ class Player:
     timeout_s: float = 20.0
     outcome: Any = None
 
-    def run(self, spec: bytes, connection: socket.socket) -> None:
+    def run(self, spec: bytes, lanes: Sequence[Sequence[socket.socket]]) -> None:
+        """With the connections that come for each lane, the peer's last."""
         try:
             self.outcome = _core.sealed_join(
-                spec, self.side, self.table, connection.fileno(), self.side == 0, self.key[0], self.peer,
+                spec, self.side, self.table, [[each.fileno() for each in lane] for lane in lanes],
+                self.side == 0, self.key[0], self.peer,
                 str(self.path), self.progress, self.timeout_s,
             )  # fmt: skip
         except BaseException as error:
             self.outcome = error
         finally:
-            connection.close()
+            for connection in chain(*lanes):
+                connection.close()
 
     @property
     def stream(self) -> tuple[bytes, str, str]:
@@ -395,8 +399,19 @@ class Pair:
     left: Player
     right: Player
 
-    def run(self, spec: dict[str, Any], other_spec: dict[str, Any] | None = None) -> None:
-        ends = sockets()
+    def run(
+        self, spec: dict[str, Any], other_spec: dict[str, Any] | None = None, lanes: tuple[int, int] = (1, 1)
+    ) -> None:
+        """Between players that bring so many lanes."""
+        pairs = [sockets() for _ in range(max(lanes))]
+        self.play(spec, other_spec, [[[pair[side]] for pair in pairs[: lanes[side]]] for side in (0, 1)])
+
+    def play(
+        self,
+        spec: dict[str, Any],
+        other_spec: dict[str, Any] | None,
+        ends: Sequence[Sequence[Sequence[socket.socket]]],
+    ) -> None:
         specs = (encode(spec), encode(other_spec or spec))
         players = zip((self.left, self.right), specs, ends, strict=True)
         threads = [threading.Thread(target=each.run, args=(doc, end)) for each, doc, end in players]
@@ -450,6 +465,64 @@ def test_two_machines_and_an_analyst(pair: Pair, kind: str, oprf: Oprf) -> None:
     assert pair.left.path.stat().st_mode & 0o777 == 0o600
     assert [each["step"] for each in left["steps"]] == ["hello", "oprf"], "bounds alone decide their time"
     assert [each["step"] for each in left["own_steps"]] == ["keys", "hello", "oprf", "cells", "seal"]
+
+
+LONG = (2**16, 2**15)
+"""Bounds of which `vole` makes frames that take the data lanes."""
+
+
+def test_data_lanes_change_no_byte_and_no_row(pair: Pair) -> None:
+    spec = make_spec("inner", LEFT, RIGHT, LONG, oprf="vole")
+    pair.run(spec, lanes=(3, 3))
+    assert rows_of(open_pair(spec, pair)) == oracle("inner", LEFT, RIGHT)
+    for side, player in enumerate((pair.left, pair.right)):
+        assert player.outcome["sent_bytes"] == sent_bytes("vole", LONG, side)
+        assert player.outcome["received_bytes"] == sent_bytes("vole", LONG, 1 - side)
+        assert player.outcome["rounds"] == rounds("vole", LONG)
+
+
+def test_strangers_on_lanes_do_not_keep_the_peer_out(pair: Pair) -> None:
+    spec = make_spec("inner", LEFT, RIGHT, LONG, oprf="vole")
+    pairs, strangers = [sockets() for _ in range(3)], [sockets() for _ in range(2)]
+    for _, stranger in strangers:
+        stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    listeners = [[pairs[0][0]], [strangers[0][0], strangers[1][0], pairs[1][0]], [pairs[2][0]]]
+    pair.play(spec, None, [listeners, [[dialer] for _, dialer in pairs]])
+    assert rows_of(open_pair(spec, pair)) == oracle("inner", LEFT, RIGHT)
+    for _, stranger in strangers:
+        stranger.close()
+
+
+def test_swapped_lanes_stop_the_step(pair: Pair) -> None:
+    first, second, third = (sockets() for _ in range(3))
+    listeners = [[each[0]] for each in (first, second, third)]
+    dialers = [[each[1]] for each in (first, third, second)]
+    pair.play(make_spec("inner", LEFT, RIGHT, LONG, oprf="vole"), None, [listeners, dialers])
+    codes = {pair.left.outcome.code, pair.right.outcome.code}
+    assert "protocol.wrong-lane" in codes
+    assert codes <= {"protocol.wrong-lane", "peer.cut"}
+
+
+def test_a_lane_that_only_one_side_opens_stops_the_step(pair: Pair) -> None:
+    pair.left.timeout_s = 1.0
+    pair.run(make_spec("inner", LEFT, RIGHT, LONG, oprf="vole"), lanes=(2, 1))
+    assert isinstance(pair.left.outcome, PeerError)
+    assert pair.left.outcome.code == "peer.stalled"
+    assert isinstance(pair.right.outcome, PeerError)
+    assert not pair.left.path.exists()
+
+
+def test_what_the_source_of_connections_raises_reaches_the_caller(pair: Pair) -> None:
+    def nobody() -> Iterator[int]:
+        raise PeerError("nobody called", code="peer.unreachable")
+        yield
+
+    arguments = (encode(make_spec("inner", LEFT, RIGHT)), 0, pair.left.table)
+    keys = (pair.left.key[0], pair.left.peer, str(pair.left.path), lambda *_: None, 1.0)
+    with pytest.raises(PeerError, match="nobody called"):
+        _core.sealed_join(*arguments, [nobody()], True, *keys)
+    with pytest.raises(UsageError, match="control lane"):
+        _core.sealed_join(*arguments, [], True, *keys)
 
 
 def test_each_recipient_opens_and_nobody_else(pair: Pair) -> None:
@@ -531,7 +604,7 @@ def test_a_peer_that_is_none_gives_a_typed_error(pair: Pair, does: str) -> None:
         dialer.close()
     elif does == "speaks no TLS":
         dialer.sendall(b"GET / HTTP/1.1\r\n\r\n" * 10)
-    pair.left.run(encode(make_spec("inner", LEFT, RIGHT)), listener)
+    pair.left.run(encode(make_spec("inner", LEFT, RIGHT)), [[listener]])
     dialer.close()
     assert isinstance(pair.left.outcome, ProtocolAbort if does == "speaks no TLS" else PeerError)
     assert not pair.left.path.exists()
@@ -556,7 +629,7 @@ def test_a_table_that_breaks_its_declaration_stops_before_the_peer_hears_anythin
 ) -> None:
     listener, dialer = sockets()
     pair.left.table = table
-    pair.left.run(encode(make_spec("inner", LEFT, RIGHT)), listener)
+    pair.left.run(encode(make_spec("inner", LEFT, RIGHT)), [[listener]])
     assert isinstance(pair.left.outcome, error), name
     assert pair.left.outcome.code == code
     assert "secret" not in str(pair.left.outcome)

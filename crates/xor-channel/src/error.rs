@@ -40,6 +40,7 @@ pub enum ChannelError {
     WrongNode,
     #[error("the peer claims this machine's own side")]
     WrongSide,
+    /// A lane of another number, or of another channel.
     #[error("the peer opened another lane")]
     WrongLane,
     /// The peer sent this side's own nonce back.

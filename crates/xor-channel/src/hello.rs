@@ -16,7 +16,7 @@ pub struct Hello {
     pub node: u32,
     /// 0 hosts the left input, 1 the right.
     pub side: u8,
-    /// One of several channels of a step, counted from 0.
+    /// 0 is the control lane; data lanes follow.
     pub lane: u8,
 }
 
@@ -42,21 +42,26 @@ pub fn exchange_hello(channel: &mut dyn Channel, hello: &Hello) -> Result<Nonces
     let mut own = [0; 32];
     aws_lc_rs::rand::fill(&mut own).map_err(|_| ChannelError::NoRandomness)?;
     channel.send(&hello.encode(&own))?;
-    let frame = channel
-        .receive_exactly(HELLO_BYTES)
-        .map_err(|error| match error {
-            ChannelError::TooLarge { .. } | ChannelError::WrongLength { .. } => ChannelError::NotHello,
-            other => other,
-        })?;
-    let peer = hello.check(&frame)?;
+    let peer = receive_hello(channel, hello)?;
     if peer == own {
         return Err(ChannelError::ReflectedNonce);
     }
     Ok(Nonces { own, peer })
 }
 
+/// Receives the peer's hello and gives its last field: a nonce, or a lane's token.
+pub(crate) fn receive_hello(channel: &mut dyn Channel, hello: &Hello) -> Result<[u8; 32], ChannelError> {
+    let frame = channel
+        .receive_exactly(HELLO_BYTES)
+        .map_err(|error| match error {
+            ChannelError::TooLarge { .. } | ChannelError::WrongLength { .. } => ChannelError::NotHello,
+            other => other,
+        })?;
+    hello.check(&frame)
+}
+
 impl Hello {
-    fn encode(&self, nonce: &[u8; 32]) -> Vec<u8> {
+    pub(crate) fn encode(&self, nonce: &[u8; 32]) -> Vec<u8> {
         [
             MAGIC.as_slice(),
             &VERSION.to_le_bytes(),

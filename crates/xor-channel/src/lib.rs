@@ -51,17 +51,28 @@ pub trait Channel: Send {
         self.receive(length).and_then(|frame| exactly(frame, length))
     }
 
+    /// Receives one frame that fills `frame` exactly, so that a large buffer can be used again.
+    ///
+    /// # Errors
+    /// As [`Channel::receive_exactly`].
+    fn receive_into(&mut self, frame: &mut [u8]) -> Result<(), ChannelError> {
+        let received = self.receive_exactly(frame.len())?;
+        frame.copy_from_slice(&received);
+        Ok(())
+    }
+
     /// What went over this channel so far.
     fn meter(&self) -> Meter;
 }
 
 fn exactly(frame: Vec<u8>, length: usize) -> Result<Vec<u8>, ChannelError> {
-    if frame.len() == length {
-        Ok(frame)
+    is_expected(frame.len(), length).map(|()| frame)
+}
+
+fn is_expected(received: usize, expected: usize) -> Result<(), ChannelError> {
+    if received == expected {
+        Ok(())
     } else {
-        Err(ChannelError::WrongLength {
-            expected: length,
-            received: frame.len(),
-        })
+        Err(ChannelError::WrongLength { expected, received })
     }
 }

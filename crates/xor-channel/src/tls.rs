@@ -3,6 +3,7 @@
 //! `docs/protocols/channel.md` gives the reasons for every choice here.
 
 mod config;
+mod lanes;
 mod outbox;
 
 use std::io::{self, Read, Write};
@@ -12,8 +13,9 @@ use std::time::{Duration, Instant};
 use rustls::{AlertDescription, CertificateError, Connection};
 
 use self::outbox::Outbox;
-use crate::{Channel, ChannelError, FRAME_HEADER_BYTES, MAX_FRAME_BYTES, Meter, exactly};
+use crate::{Channel, ChannelError, FRAME_HEADER_BYTES, MAX_FRAME_BYTES, Meter, exactly, is_expected};
 pub use config::{Keys, Role, public_key};
+pub use lanes::{Lanes, Meeting, STRIPE_BYTES};
 
 /// A stall timeout starts anew after this much, either way, so a slow line may take its time but a
 /// trickle cannot hold a step for ever. Units: bytes.
@@ -131,9 +133,7 @@ impl TlsChannel {
     /// `Stalled` when the peer does not read; `Io` or `Truncated` when it is gone, unless it had
     /// ended the channel in order: then it has all it wanted.
     pub fn close(mut self) -> Result<(), ChannelError> {
-        if self.is_broken {
-            return Err(ChannelError::Closed);
-        }
+        self.check_open()?;
         match self.finish() {
             Err(ChannelError::Truncated) if self.has_peer_closed() => Ok(()),
             result => result,
@@ -154,13 +154,18 @@ impl TlsChannel {
         matches!(self.connection.reader().read(&mut [0]), Ok(0))
     }
 
-    fn send_frame(&mut self, frame: &[u8]) -> Result<(), ChannelError> {
-        let header = (frame.len() as u32).to_le_bytes();
+    /// Sends a header and what follows it here: the payload, or nothing if it takes other lanes.
+    fn send_frame(&mut self, length: usize, payload: &[u8]) -> Result<(), ChannelError> {
+        let header = (length as u32).to_le_bytes();
         self.connection.writer().write_all(&header).map_err(from_io)?;
-        for part in frame.chunks(PROGRESS_BYTES) {
-            self.connection.writer().write_all(part).map_err(from_io)?;
-            self.post()?;
+        for part in payload.chunks(PROGRESS_BYTES) {
+            self.write(part)?;
         }
+        self.post()
+    }
+
+    fn write(&mut self, part: &[u8]) -> Result<(), ChannelError> {
+        self.connection.writer().write_all(part).map_err(from_io)?;
         self.post()
     }
 
@@ -177,18 +182,26 @@ impl TlsChannel {
         }
     }
 
-    fn receive_frame(&mut self, limit: usize) -> Result<Vec<u8>, ChannelError> {
+    fn receive_header(&mut self, limit: usize) -> Result<usize, ChannelError> {
         let mut header = [0; FRAME_HEADER_BYTES];
         self.fill(&mut header, true)?;
         let length = u32::from_le_bytes(header) as usize;
         if length > limit {
             return Err(ChannelError::TooLarge { length, limit });
         }
-        let mut frame = vec![0; length];
-        for part in frame.chunks_mut(PROGRESS_BYTES) {
-            self.fill(part, false)?;
-        }
+        Ok(length)
+    }
+
+    fn receive_frame(&mut self, limit: usize) -> Result<Vec<u8>, ChannelError> {
+        let mut frame = vec![0; self.receive_header(limit)?];
+        self.receive_payload(&mut frame)?;
         Ok(frame)
+    }
+
+    fn receive_payload(&mut self, frame: &mut [u8]) -> Result<(), ChannelError> {
+        frame
+            .chunks_mut(PROGRESS_BYTES)
+            .try_for_each(|part| self.fill(part, false))
     }
 
     /// Fills `part` within one stall timeout.
@@ -230,6 +243,14 @@ impl TlsChannel {
         }
     }
 
+    fn check_open(&self) -> Result<(), ChannelError> {
+        if self.is_broken {
+            Err(ChannelError::Closed)
+        } else {
+            Ok(())
+        }
+    }
+
     fn mark<T>(&mut self, result: Result<T, ChannelError>) -> Result<T, ChannelError> {
         self.is_broken |= result.is_err();
         result
@@ -238,25 +259,17 @@ impl TlsChannel {
 
 impl Channel for TlsChannel {
     fn send(&mut self, frame: &[u8]) -> Result<(), ChannelError> {
-        if self.is_broken {
-            return Err(ChannelError::Closed);
-        }
-        if frame.len() > MAX_FRAME_BYTES {
-            return self.mark(Err(ChannelError::TooLarge {
-                length: frame.len(),
-                limit: MAX_FRAME_BYTES,
-            }));
-        }
-        let sent = self.send_frame(frame).map_err(|error| self.explain(error));
+        self.check_open()?;
+        let sent = checked_length(frame)
+            .and_then(|length| self.send_frame(length, frame))
+            .map_err(|error| self.explain(error));
         self.mark(sent)?;
         self.meter.record_send(frame.len());
         Ok(())
     }
 
     fn receive(&mut self, limit: usize) -> Result<Vec<u8>, ChannelError> {
-        if self.is_broken {
-            return Err(ChannelError::Closed);
-        }
+        self.check_open()?;
         let received = self.receive_frame(limit.min(MAX_FRAME_BYTES));
         let frame = self.mark(received)?;
         self.meter.record_receive(frame.len());
@@ -278,6 +291,16 @@ impl Drop for TlsChannel {
         // Frees a writing thread that waits for the peer. Failure means that the socket is gone.
         let _ = self.stream.shutdown(Shutdown::Both);
     }
+}
+
+fn checked_length(frame: &[u8]) -> Result<usize, ChannelError> {
+    if frame.len() > MAX_FRAME_BYTES {
+        return Err(ChannelError::TooLarge {
+            length: frame.len(),
+            limit: MAX_FRAME_BYTES,
+        });
+    }
+    Ok(frame.len())
 }
 
 /// Everything before the writing thread exists.

@@ -11,14 +11,15 @@ use std::time::{Duration, Instant};
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Schema};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyIterator};
 use pyo3_arrow::PyRecordBatchReader;
-use xor_channel::tls::{Keys, Role, TlsChannel};
+use xor_channel::hello::Hello;
+use xor_channel::tls::{Keys, Lanes, Meeting, Role};
 use xor_channel::{Channel, ChannelError, Meter};
 use xor_psi::matched::{self, Found, MatchedSpec};
 use xor_psi::oprf::dh::DhOprf;
 use xor_psi::oprf::vole::VoleOprf;
-use xor_psi::oprf::{OnProgress, Oprf, Side};
+use xor_psi::oprf::{OnProgress, Oprf, OprfError, Side};
 use xor_psi::sealed::outer::SealedStream;
 use xor_psi::sealed::spec::{Backend, JoinSpec, ReleaseSpec};
 use xor_psi::sealed::spilled::{MEMORY_BYTES, is_large, is_large_release};
@@ -29,7 +30,7 @@ use crate::errors::{raise, to_python};
 use crate::progress::with_progress;
 use crate::table::{self, ArrowStream};
 
-/// Runs one player's side of a sealed join over a connected socket.
+/// Runs one player's side of a sealed join over connected sockets.
 #[pyfunction]
 #[allow(
     clippy::too_many_arguments,
@@ -40,7 +41,7 @@ pub(crate) fn sealed_join<'py>(
     spec: &[u8],
     side: u8,
     table: &Bound<'py, PyAny>,
-    socket_fd: RawFd,
+    lanes: Vec<Bound<'py, PyAny>>,
     is_listener: bool,
     tls_private_key: &[u8],
     peer_public_key: &[u8],
@@ -51,25 +52,26 @@ pub(crate) fn sealed_join<'py>(
     let spec = JoinSpec::parse(spec).map_err(|error| to_python(py, &error))?;
     let side = parse_side(py, side)?;
     let brought = Brought::of(table, &spec, side)?;
-    let line = Line::new(
+    let mut line = Line::new(
         py,
-        socket_fd,
+        &lanes,
         is_listener,
         [tls_private_key, peer_public_key],
         stall_timeout_s,
     )?;
-    let (join, meter) = with_progress(py, progress, move |progress| {
+    let ended = with_progress(py, progress, |progress| {
         // Whatever is wrong with the table is found before the peer hears anything.
         let table = brought.read(&spec, side, directory_of(&out_path), progress)?;
         let prepared = table.prepare(&spec, side)?;
-        let mut channel = line.meet()?;
+        let mut channel = line.meet(sealed::hello(spec.binding.plan_hash, spec.binding.node, side))?;
         let exchanged = prepared.exchange(back_end(spec.backend).as_mut(), &mut channel, progress)?;
         let meter = channel.meter();
         // Before the lists are built: how long that takes is not for the peer.
         finish(channel)?;
         let join = write_out(&out_path, |file| exchanged.seal(file, progress))?;
         Ok((join, meter))
-    })?;
+    });
+    let (join, meter) = line.connections.raised.map_or(ended, Err)?;
     report(py, &join.stream, meter, &join.steps, &join.own_steps)
 }
 
@@ -84,7 +86,7 @@ pub(crate) fn matched_join<'py>(
     spec: &[u8],
     side: u8,
     table: PyRecordBatchReader,
-    socket_fd: RawFd,
+    lanes: Vec<Bound<'py, PyAny>>,
     is_listener: bool,
     tls_private_key: &[u8],
     peer_public_key: &[u8],
@@ -94,24 +96,25 @@ pub(crate) fn matched_join<'py>(
     let spec = MatchedSpec::parse(spec).map_err(|error| to_python(py, &error))?;
     let side = parse_side(py, side)?;
     let reader = table.into_reader()?;
-    let line = Line::new(
+    let mut line = Line::new(
         py,
-        socket_fd,
+        &lanes,
         is_listener,
         [tls_private_key, peer_public_key],
         stall_timeout_s,
     )?;
-    let (matched, meter) = with_progress(py, progress, move |progress| {
+    let ended = with_progress(py, progress, |progress| {
         let table = table::split(&table::read_all(reader)?, spec.key_types(side).len())?;
         // Whatever is wrong with the table is found before the peer hears anything.
         let prepared = matched::Prepared::new(&spec, side, &table)?;
-        let mut channel = line.meet()?;
+        let mut channel = line.meet(sealed::hello(spec.plan_hash, spec.node, side))?;
         let exchanged = prepared.exchange(back_end(spec.backend).as_mut(), &mut channel, progress)?;
         let meter = channel.meter();
         // Before cells are opened: how long that takes is not for the peer.
         finish(channel)?;
         Ok((exchanged.open(progress)?, meter))
-    })?;
+    });
+    let (matched, meter) = line.connections.raised.map_or(ended, Err)?;
     let report = meter_report(py, meter)?;
     step_reports(&report, &matched.steps, &matched.own_steps)?;
     if let Some(found) = matched.found {
@@ -157,9 +160,9 @@ pub(crate) fn spill_table(
 #[pyclass(frozen, module = "xor._core")]
 pub(crate) struct SpilledTable(sealed::SpilledTable);
 
-/// A connected socket and the keys of both its ends.
+/// Connections to a peer, and the keys of both their ends.
 struct Line {
-    socket: TcpStream,
+    connections: Connections,
     role: Role,
     keys: Keys,
     timeout: Duration,
@@ -168,13 +171,13 @@ struct Line {
 impl Line {
     fn new(
         py: Python<'_>,
-        socket_fd: RawFd,
+        lanes: &[Bound<'_, PyAny>],
         is_listener: bool,
         [own_seed, expected_peer]: [&[u8]; 2],
         stall_timeout_s: f64,
     ) -> PyResult<Self> {
         Ok(Self {
-            socket: duplicate(py, socket_fd)?,
+            connections: Connections::of(py, lanes)?,
             role: if is_listener { Role::Listener } else { Role::Dialer },
             keys: Keys {
                 own_seed: key_bytes(py, own_seed)?,
@@ -185,13 +188,15 @@ impl Line {
         })
     }
 
-    fn meet(self) -> Result<TlsChannel, PsiError> {
-        Ok(TlsChannel::handshake(
-            self.socket,
-            self.role,
-            &self.keys,
-            self.timeout,
-        )?)
+    fn meet(&mut self, hello: Hello) -> Result<Lanes, PsiError> {
+        let meeting = Meeting {
+            role: self.role,
+            keys: &self.keys,
+            hello,
+            stall_timeout: self.timeout,
+        };
+        let data_lanes = self.connections.data_lanes;
+        Lanes::meet(&meeting, data_lanes, &mut |lane| self.connections.next(lane))
     }
 }
 
@@ -310,7 +315,7 @@ pub(crate) fn parse_side(py: Python<'_>, side: u8) -> PyResult<Side> {
 }
 
 // The peer has all frames or is gone. In the second case its own step fails; this one is complete.
-fn finish(channel: TlsChannel) -> Result<(), PsiError> {
+fn finish(channel: Lanes) -> Result<(), PsiError> {
     match channel.close() {
         Err(error) if error.is_retryable() => Ok(()),
         other => Ok(other?),
@@ -343,6 +348,50 @@ fn key_bytes(py: Python<'_>, bytes: &[u8]) -> PyResult<[u8; 32]> {
     bytes
         .try_into()
         .map_err(|_| raise(py, "usage.job-key", "a job key has 32 bytes", None))
+}
+
+/// Where the sockets of each lane come from: the control lane's first.
+struct Connections {
+    lanes: Vec<Py<PyIterator>>,
+    data_lanes: u8,
+    raised: Option<PyErr>,
+}
+
+impl Connections {
+    fn of(py: Python<'_>, lanes: &[Bound<'_, PyAny>]) -> PyResult<Self> {
+        let data_lanes = lanes
+            .len()
+            .checked_sub(1)
+            .and_then(|count| u8::try_from(count).ok());
+        let iterators = lanes.iter().map(|lane| Ok(lane.try_iter()?.unbind()));
+        Ok(Self {
+            lanes: iterators.collect::<PyResult<_>>()?,
+            data_lanes: data_lanes.ok_or_else(|| {
+                raise(
+                    py,
+                    "usage.lanes",
+                    "a channel has a control lane and some others",
+                    None,
+                )
+            })?,
+            raised: None,
+        })
+    }
+
+    /// The next connection of a lane. What the caller's code raises is kept for it.
+    fn next(&mut self, lane: u8) -> Result<Option<TcpStream>, PsiError> {
+        let taken = Python::attach(|py| {
+            let lane = self.lanes.get(usize::from(lane));
+            let Some(descriptor) = lane.and_then(|lane| lane.bind(py).clone().next()) else {
+                return Ok(None);
+            };
+            duplicate(py, descriptor?.extract()?).map(Some)
+        });
+        taken.map_err(|error| {
+            self.raised = Some(error);
+            OprfError::Cancelled.into()
+        })
+    }
 }
 
 /// The caller keeps its descriptor and closes it; this is a second one for the same socket.

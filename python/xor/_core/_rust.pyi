@@ -4,7 +4,7 @@ Every call releases the interpreter's lock. `progress` is called as `progress(st
 padded bounds only; whatever it raises, Ctrl-C included, cancels the step and is raised to the caller.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Literal, NotRequired, Protocol, TypeAlias, TypedDict, final, type_check_only
 
 __all__ = [
@@ -146,7 +146,7 @@ def sealed_join(
     spec: bytes,
     side: int,
     table: ArrowStreamExportable | SpilledTable,
-    socket_fd: int,
+    lanes: Sequence[Iterable[int]],
     is_listener: bool,
     tls_private_key: bytes,
     peer_public_key: bytes,
@@ -162,8 +162,10 @@ def sealed_join(
         table: the parts of the key, as many as `spec` names, then this side's payload columns. Where the
             bounds of `spec` may take more than half a GiB it goes to the directory of `out_path`; see
             `spill_table` for doing that beforehand.
-        socket_fd: a connected TCP socket. It is duplicated: the caller keeps and closes its own.
-        is_listener: whether this side accepted the connection; exactly one side did.
+        lanes: for the control lane, then for each data lane, where connected TCP sockets come from. The first
+            is taken; where it led to somebody who is not the peer, the next. Each is duplicated: the caller
+            keeps and closes its own. Both sides bring the same number of lanes.
+        is_listener: whether this side accepted the connections; exactly one side did.
         tls_private_key: the 32-byte seed of this job's key, see `job_key`.
         peer_public_key: the one key that the peer must hold.
         out_path: appears, readable by this user only, once it is complete; until then `.partial` follows its
@@ -196,7 +198,7 @@ def matched_join(
     spec: bytes,
     side: int,
     table: ArrowStreamExportable,
-    socket_fd: int,
+    lanes: Sequence[Iterable[int]],
     is_listener: bool,
     tls_private_key: bytes,
     peer_public_key: bytes,
@@ -209,7 +211,7 @@ def matched_join(
         spec: public parameters as JSON; both machines derive the same bytes.
         side: 0 hosts the left input, 1 the right.
         table: the parts of the key, as many as `spec` names; at the sender then its payload columns.
-        socket_fd, is_listener, tls_private_key, peer_public_key, stall_timeout_s: as in `sealed_join`.
+        lanes, is_listener, tls_private_key, peer_public_key, stall_timeout_s: as in `sealed_join`.
 
     Raises:
         ResourceError: the table is above its declared bound, found before the peer is contacted.

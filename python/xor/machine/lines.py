@@ -1,13 +1,14 @@
 """How the lines to other machines were: what the system counted on the channels of earlier jobs.
 
-No probe is sent. After a join the worker reads what the kernel knows of its connection: the smallest round
-trip and the rate at which bytes arrived at the peer. The channel carries the OPRF and nothing after it, so
-what it carries has sizes and times that follow from padded bounds; what matched is not there to be seen.
+No probe is sent. After a join the worker reads what the kernel knows of its connections: the smallest round
+trip and the rate at which bytes arrived at the peer, all lanes together. The channel carries the OPRF and
+nothing after it, so what it carries has sizes and times that follow from padded bounds; what matched is not
+there to be seen.
 """
 
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from xor.model.machine import LinkSeen
@@ -30,8 +31,22 @@ class Seen(NamedTuple):
     bytes_per_s: int
 
 
-def observe(connection: socket.socket) -> Seen | None:
-    """What the system knows of a connection; None where it does not say."""
+def observe(lanes: Sequence[socket.socket]) -> Seen | None:
+    """What the system knows of a channel; None where it does not say.
+
+    Args:
+        lanes: the control lane first. It carries next to nothing where there are others, which take their
+            turns, so that their rates add up.
+    """
+    seen = [_observe(each) for each in lanes]
+    known = [each for each in seen if each is not None]
+    if len(known) < len(lanes):
+        return None
+    rates = [each.bytes_per_s for each in known]
+    return Seen(min(each.rtt_us for each in known), sum(rates[1:] or rates))
+
+
+def _observe(connection: socket.socket) -> Seen | None:
     option = getattr(socket, "TCP_INFO", None)
     if option is None:
         return None

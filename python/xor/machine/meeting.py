@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from xor.errors import PeerError
 from xor.machine.directory import parse_address
-from xor.machine.routing import ACCEPTED, GO, Call, Route
+from xor.machine.routing import ACCEPTED, CONTROL_LANE, GO, Call, Route
 
 DIAL_TIMEOUT_S = 5.0
 MAX_PAUSE_S = 1.0
@@ -22,7 +22,7 @@ _MESSAGE_BYTES = 1024
 
 
 def dial(address: str, call: Call, timeout_s: float) -> socket.socket:
-    """Calls the machine of a peer until it takes the call. Before TLS, `agree_to_go`.
+    """Calls the machine of a peer until it takes the call. Before TLS on the control lane, `agree_to_go`.
 
     Raises:
         PeerError: nobody took the call within the time.
@@ -86,18 +86,22 @@ class Incoming:
         self._plan = plan
         self._waiting: dict[Route, list[socket.socket]] = defaultdict(list)
 
-    def calls(self, node: int, player: str, timeout_s: float) -> Iterator[socket.socket]:
-        """Connections for this step that have said GO, one after the other, while the caller wants more.
+    def calls(self, route: Route, timeout_s: float) -> Iterator[socket.socket]:
+        """Connections for one lane, one after the other, while the caller wants more.
+
+        On the control lane they have said GO, on others they have begun TLS.
 
         Raises:
             PeerError: none came within the time.
         """
-        route = Route(self._plan, node, player)
+        is_control = route.lane == CONTROL_LANE
+        may_begin = _says_go if is_control else _says_something
         deadline = time.monotonic() + timeout_s
         while True:
             candidates = self._waiting[route]
-            # With a call on the line the peer is there and may take its time, up to the end of the job.
-            patience_s = None if candidates else deadline - time.monotonic()
+            # With a call on the line the peer is there and may take its time, up to the end of the job. Once
+            # it has come to the step, it opens the other lanes without delay.
+            patience_s = None if candidates and is_control else deadline - time.monotonic()
             if patience_s is not None and patience_s <= 0:
                 raise _absent(route)
             ready, _, _ = select.select([self._handed, *candidates], [], [], patience_s)
@@ -105,7 +109,7 @@ class Incoming:
                 self._take()
             for connection in [each for each in candidates if each in ready]:
                 candidates.remove(connection)
-                if _says_go(connection):
+                if may_begin(connection):
                     yield connection
 
     def _take(self) -> None:
@@ -113,7 +117,7 @@ class Incoming:
         if not message:
             raise PeerError("the machine has gone", code="peer.interrupted")
         body = json.loads(message)
-        route = Route(self._plan, body["node"], body["player"])
+        route = Route(self._plan, body["node"], body["lane"], body["player"])
         for descriptor in descriptors:
             connection = socket.socket(fileno=descriptor)
             if len(self._waiting[route]) >= MAX_WAITING:
@@ -139,6 +143,15 @@ def _says_go(connection: socket.socket) -> bool:
     return False
 
 
+def _says_something(connection: socket.socket) -> bool:
+    """Whether the caller, who has sent something or hung up, has not hung up."""
+    with contextlib.suppress(OSError):
+        if connection.recv(1, socket.MSG_PEEK):
+            return True
+    connection.close()
+    return False
+
+
 def hand_over(handed: socket.socket, route: Route, connection: socket.socket) -> None:
     """Accepts a call and gives it to the worker at the other end of `handed`. The caller closes its own copy.
 
@@ -148,7 +161,7 @@ def hand_over(handed: socket.socket, route: Route, connection: socket.socket) ->
     connection.send(ACCEPTED)
     # The mode belongs to the connection, not to our copy of it: set it before the worker has one.
     connection.setblocking(True)
-    message = json.dumps({"node": route.node, "player": route.player}).encode()
+    message = json.dumps({"node": route.node, "lane": route.lane, "player": route.player}).encode()
     socket.send_fds(handed, [message], [connection.fileno()])
 
 

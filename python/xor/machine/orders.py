@@ -8,9 +8,11 @@ from pydantic import TypeAdapter
 from xor.machine.core import Job
 from xor.machine.directory import Directory, SourceFile
 from xor.machine.events import Failed, Stream
+from xor.machine.routing import Route
 from xor.model.agreement import HEX_32_BYTES
 from xor.model.dataset import NAME, Strict
 from xor.plan.codec import encode_plan
+from xor.plan.cost import lanes
 from xor.plan.placed import PlacedPlan
 
 
@@ -147,11 +149,12 @@ def order_of(job: Job, directory: Directory) -> Order:
     )
 
 
-def routes_of(job: Job) -> frozenset[tuple[int, str]]:
-    """The connections (step, player) that the worker of a job may be given."""
+def routes_of(job: Job) -> frozenset[Route]:
+    """The connections that the worker of a job may be given."""
     return frozenset(
-        (exchange.node, name)
+        Route(job.id, exchange.node, lane, name)
         for exchange in _plan(job).exchanges_of(job.player)
+        for lane in range(lanes(exchange))
         for name in exchange.players
         if name != job.player
     )

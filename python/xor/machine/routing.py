@@ -1,9 +1,10 @@
-"""The first frame on the data plane: which job, which step, who calls, signed by the caller's job key.
+"""The first frame on the data plane: which job, step and lane, who calls, signed by the caller's job key.
 
 The listening machine knows that key from the caller's verified offer, so a stranger's call ends here, however
 much it knows of the job. It answers `ACCEPTED` and hands the socket to the job's worker. Each worker sends
-`GO` when it has come to the step, so neither runs into the other's stall timeout while that one is busy with
-an earlier step. Then TLS begins, which alone decides who is at the other end: a frame can be replayed.
+`GO` on the control lane when it has come to the step, so neither runs into the other's stall timeout while
+that one is busy with an earlier step. Then TLS begins on all lanes, which alone decides who is at the other
+end: a frame can be replayed.
 """
 
 import re
@@ -16,21 +17,23 @@ from xor.signing import SigningKey, verify
 
 ACCEPTED = b"\x01"
 GO = b"\x02"
-MAGIC = b"XORROUT1"
-_ROUTE = struct.Struct("<8s32sI64s")
+MAGIC = b"XORROUT2"
+CONTROL_LANE = 0
+_ROUTE = struct.Struct("<8s32sIB64s")
 FRAME_BYTES = _ROUTE.size + 64
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One connection: the job, the number of the private join in its plan, the player that calls."""
+    """One connection: the job, the number of the private join in its plan, lane, the player that calls."""
 
     plan: str
     node: int
+    lane: int
     player: str
 
     def to_bytes(self) -> bytes:
-        return _ROUTE.pack(MAGIC, bytes.fromhex(self.plan), self.node, self.player.encode("ascii"))
+        return _ROUTE.pack(MAGIC, bytes.fromhex(self.plan), self.node, self.lane, self.player.encode("ascii"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,8 @@ class Call:
         refused = ProtocolAbort("a connection did not begin with a routing frame", code="protocol.not-route")
         if len(frame) != FRAME_BYTES:
             raise refused
-        magic, plan, node, padded_name = _ROUTE.unpack(frame[: _ROUTE.size])
+        magic, plan, node, lane, padded_name = _ROUTE.unpack(frame[: _ROUTE.size])
         name = padded_name.rstrip(b"\0").decode("latin-1")
         if magic != MAGIC or not re.fullmatch(NAME, name):
             raise refused
-        return cls(Route(plan.hex(), node, name), frame[_ROUTE.size :])
+        return cls(Route(plan.hex(), node, lane, name), frame[_ROUTE.size :])

@@ -15,8 +15,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
@@ -46,9 +47,10 @@ from xor.machine.orders import (
     Word,
     stream_name,
 )
-from xor.machine.routing import Call, Route
+from xor.machine.routing import CONTROL_LANE, Call, Route
 from xor.model.agreement import Agreement
 from xor.plan.codec import decode_plan, plan_hash
+from xor.plan.cost import exchange_of, lanes
 from xor.plan.estimate import is_streamed
 from xor.plan.placed import Exchange, Part, PlacedPlan, Sealed
 from xor.plan.spec import matched_spec, spec
@@ -59,11 +61,11 @@ if TYPE_CHECKING:
     from xor.engine.private import MatchReport, SealReport
 
 PROGRESS_EVERY_S = 0.25
-NOT_THE_PEER = ("protocol.wrong-peer-key", "protocol.tls")
-"""Errors of a connection whose other end has proved nothing: a replayed call, not the peer's mistake."""
 
 Say = Callable[[Word], None]
 Report = TypeVar("Report")
+Connections = Sequence[Iterable[int]]
+"""For each lane the descriptors of sockets that may lead to the peer."""
 Task = tuple[Part | Exchange, int]
 """A step, and the side of it that this player computes."""
 Brought = Table | private.SpilledTable | Rows
@@ -92,7 +94,7 @@ class Worker:
         self._say = say
         self._incoming = Incoming(handed, order.plan_hash)
         self._peers: dict[str, Peer] = {}
-        self._calls: dict[int, socket.socket] = {}
+        self._calls: dict[int, list[socket.socket]] = {}
         self._directory = Path(order.directory)
         self._datasets: dict[str, Dataset] = {}
         self._arrived: dict[int, Arrived] = {}
@@ -201,21 +203,29 @@ class Worker:
             self._peers[peer.player] = peer
             for exchange in plan.exchanges_of(player):
                 if peer.player in exchange.players and peer.address is not None and not peer.is_listener:
-                    route = Route(self._order.plan_hash, exchange.node, player)
-                    call = Call.signed(route, seed)
-                    self._calls[exchange.node] = dial(peer.address, call, self._order.connect_timeout_s)
+                    self._calls[exchange.node] = self._dial(peer.address, exchange, seed)
+
+    def _dial(self, address: str, exchange: Exchange, seed: bytes) -> list[socket.socket]:
+        """Calls for all lanes of a step at once: each takes two round trips."""
+
+        def call(lane: int) -> socket.socket:
+            route = Route(self._order.plan_hash, exchange.node, lane, self._order.player)
+            return dial(address, Call.signed(route, seed), self._order.connect_timeout_s)
+
+        with ThreadPoolExecutor(lanes(exchange)) as pool:
+            return list(pool.map(call, range(lanes(exchange))))
 
     def _join(
         self, spec: bytes, part: Part, side: int, table: Table | private.SpilledTable, seed: bytes
     ) -> SealReport:
         peer = self._peers[part.players[1 - side]]
 
-        def join(connection: socket.socket) -> SealReport:
+        def join(connections: Connections) -> SealReport:
             return private.sealed_join(
                 spec,
                 side,
                 table,
-                connection.fileno(),
+                connections,
                 peer.is_listener,
                 seed,
                 bytes.fromhex(peer.job_key),
@@ -224,8 +234,10 @@ class Worker:
                 float(self._order.stall_timeout_s),
             )
 
+        exchange = exchange_of(part)
+        assert exchange is not None  # its part is a sealed join
         with self.stages.stage(f"sealed join of step {part.node} with {peer.player}"):
-            return self._connected(part.node, peer, join)
+            return self._connected(exchange, peer, join)
 
     def _match(self, spec: bytes, exchange: Exchange, side: int, table: Table, seed: bytes) -> None:
         """One side of a matched join; what the receiver gets is there for later steps."""
@@ -233,12 +245,12 @@ class Worker:
         is_receiver = exchange.placement.at == self._order.player
         brought = matched.own_keys(exchange.join, table) if is_receiver else table
 
-        def match(connection: socket.socket) -> MatchReport:
+        def match(connections: Connections) -> MatchReport:
             return private.matched_join(
                 spec,
                 side,
                 brought,
-                connection.fileno(),
+                connections,
                 peer.is_listener,
                 seed,
                 bytes.fromhex(peer.job_key),
@@ -247,7 +259,7 @@ class Worker:
             )
 
         with self.stages.stage(f"matched join of step {exchange.node} with {peer.player}"):
-            report = self._connected(exchange.node, peer, match)
+            report = self._connected(exchange, peer, match)
             for each in report["own_steps"]:
                 self._say(Timed(node=exchange.node, **each))
             if is_receiver:
@@ -255,27 +267,33 @@ class Worker:
                     exchange, table, report["numbers"], report["rows"]
                 )
 
-    def _connected(self, node: int, peer: Peer, talk: Callable[[socket.socket], Report]) -> Report:
-        """Talks to a peer over the connection of a step, whoever called."""
+    def _connected(self, exchange: Exchange, peer: Peer, talk: Callable[[Connections], Report]) -> Report:
+        """Talks to a peer over the lanes of a step, whoever called."""
+        taken: dict[int, socket.socket] = {}
 
-        def observed(connection: socket.socket) -> Report:
-            with connection:
-                report = talk(connection)
-                if seen := observe(connection):
-                    self._say(Observed(peer=peer.player, **seen._asdict()))
-                return report
+        def descriptors(lane: int, connections: Iterable[socket.socket]) -> Generator[int]:
+            for connection in connections:
+                with connection:
+                    taken[lane] = connection
+                    yield connection.fileno()
 
+        with ExitStack() as stack:
+            connections = enumerate(self._connections(exchange, peer))
+            sources = [stack.enter_context(closing(descriptors(*each))) for each in connections]
+            report = talk(sources)
+            if seen := observe([taken[lane] for lane in sorted(taken)]):
+                self._say(Observed(peer=peer.player, **seen._asdict()))
+            return report
+
+    def _connections(self, exchange: Exchange, peer: Peer) -> list[Iterable[socket.socket]]:
+        """For each lane the connections that may be the peer's, the control lane's first."""
+        node, count = exchange.node, lanes(exchange)
         if node in self._calls:
-            connection = self._calls.pop(node)
-            agree_to_go(connection, self._order.job_timeout_s)
-            return observed(connection)
-        for connection in self._incoming.calls(node, peer.player, self._order.connect_timeout_s):
-            try:
-                return observed(connection)
-            except ProtocolAbort as error:
-                if error.code not in NOT_THE_PEER:
-                    raise
-        raise PeerError("no more calls", code="peer.unreachable")
+            calls = self._calls.pop(node)
+            agree_to_go(calls[CONTROL_LANE], self._order.job_timeout_s)
+            return [[each] for each in calls]
+        routes = (Route(self._order.plan_hash, node, lane, peer.player) for lane in range(count))
+        return [self._incoming.calls(each, self._order.connect_timeout_s) for each in routes]
 
     def _release(self, spec: bytes, part: Part, table: Table | Rows) -> SealReport:
         explained = table.explained() if isinstance(table, Rows) else nullcontext()

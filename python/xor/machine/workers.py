@@ -22,8 +22,8 @@ _PASSED_ON = ("LANG", "LC_ALL", "TZ", "PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "
 
 OnWord = Callable[[str, Word], None]
 OnFailure = Callable[[str, Failed], None]
-Routes = frozenset[tuple[int, str]]
-"""Connections (step, player) that may be handed to a worker."""
+Routes = frozenset[Route]
+"""Connections that may be handed to a worker."""
 
 DIED = Failed(
     kind="InternalError",
@@ -149,7 +149,7 @@ class Workers:
         """
         route = call.route
         worker = self._running.get(route.plan)
-        if worker is None or (route.node, route.player) not in worker.routes:
+        if worker is None or route not in worker.routes:
             return False
         if not call.is_from(worker.job_keys.get(route.player, "")):
             return False

@@ -102,6 +102,11 @@ def cells_bytes(exchange: Exchange) -> int:
     return total + oprf.FRAME_BYTES * -(-total // CELLS_FRAME_BYTES)
 
 
+def lanes(exchange: Exchange) -> int:
+    """Connections between the players of a private step."""
+    return oprf.lanes(max(sent_bytes(exchange, side) for side in (0, 1)))
+
+
 def stream_bytes(part: Part, side: int) -> int:
     """Ciphertext bytes of one player's sealed stream.
 

@@ -7,8 +7,9 @@ import threading
 import pytest
 from conftest import wait_until
 
-from xor.machine.routing import Call, Route
+from xor.machine.routing import CONTROL_LANE, Call, Route
 from xor.plan.codec import encode_plan, plan_hash
+from xor.plan.cost import lanes
 from xor.plan.estimate import is_streamed
 from xor.wire.messages import JobState, Kind
 
@@ -38,6 +39,7 @@ def test_a_sealed_join_runs_between_two_confined_machines_and_opens_to_the_analy
 def test_a_table_that_may_be_larger_than_memory_lies_on_disk_in_a_confined_worker(bench):
     plan = bench.plan()
     assert [is_streamed(part, side) for part in plan.parts for side in (0, 1)] == [True, False]
+    assert [lanes(each) for each in plan.exchanges] == [3]
     view = bench.finished(bench.submit(plan))
     assert view.state is JobState.RELEASED, bench.processes["player-0"].text
     assert bench.opened(plan, view) == ROWS
@@ -71,7 +73,7 @@ def test_strangers_at_the_data_port_do_not_stop_a_job(bench):
     address = address_of(bench.processes["player-0"])
     plan = bench.plan()
     [part] = plan.parts
-    route = Route(plan_hash(encode_plan(plan)), part.node, "player-1")
+    route = Route(plan_hash(encode_plan(plan)), part.node, CONTROL_LANE, "player-1")
     call = Call.signed(route, secrets.token_bytes(32))
     knocks = []
     is_over = threading.Event()

@@ -51,16 +51,17 @@ def test_a_line_is_what_the_system_counted_on_it() -> None:
             ours.sendall(bytes(2**16))
         ours.shutdown(socket.SHUT_WR)
         reader.join()
-        seen = observe(ours)
+        seen, twice = observe([ours]), observe([ours, ours, ours])
     assert seen is not None
     assert seen.rtt_us < 10_000
     assert seen.bytes_per_s > 10**6
+    assert twice == (seen.rtt_us, 2 * seen.bytes_per_s), "data lanes add up, the control lane is none"
 
 
 def test_a_socket_that_is_none_of_tcp_tells_nothing() -> None:
     one, other = socket.socketpair()
     with one, other:
-        assert observe(one) is None
+        assert observe([one]) is None
 
 
 def test_the_shortest_round_trip_and_the_best_rate_of_the_last_jobs_count() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from xor.machine.routing import ACCEPTED, FRAME_BYTES, GO, Call, Route
 from xor.signing import SigningKey
 
 PLAN = "ab" * 32
-ROUTE = Route(PLAN, 5, "player-1")
+ROUTE = Route(PLAN, 5, 0, "player-1")
 SEED = bytes(32)
 CALL = Call.signed(ROUTE, SEED)
 
@@ -113,7 +114,7 @@ def test_a_route_that_nobody_expects_is_closed():
 def test_a_routing_frame_reads_back_and_nothing_else_does():
     assert Call.from_bytes(CALL.to_bytes()) == CALL
     good = CALL.to_bytes()
-    for bad in (b"", good[:-1], good + b"x", b"Y" + good[1:], good[:44] + b"../../etc" + good[53:]):
+    for bad in (b"", good[:-1], good + b"x", b"Y" + good[1:], good[:45] + b"../../etc" + good[54:]):
         with pytest.raises(ProtocolAbort):
             Call.from_bytes(bad)
     assert len(good) == FRAME_BYTES
@@ -124,7 +125,8 @@ def test_a_call_counts_only_with_the_signature_of_the_job_key_over_its_route():
     assert CALL.is_from(key)
     assert not CALL.is_from("")
     assert not CALL.is_from(SigningKey(bytes([1]) * 32).public)
-    assert not Call(Route(PLAN, 6, "player-1"), CALL.signature).is_from(key)
+    assert not Call(Route(PLAN, 6, 0, "player-1"), CALL.signature).is_from(key)
+    assert not Call(Route(PLAN, 5, 1, "player-1"), CALL.signature).is_from(key)
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -145,7 +147,7 @@ def test_of_several_calls_each_that_says_go_is_tried_in_turn():
             hand_over(ours, ROUTE, connection)
     assert stranger.recv(1) == ACCEPTED
     stranger.sendall(GO + b"stranger")
-    calls = Incoming(theirs, PLAN).calls(5, "player-1", 5)
+    calls = Incoming(theirs, PLAN).calls(ROUTE, 5)
     assert next(calls).recv(100) == b"stranger"
     peer.sendall(GO + b"peer")
     assert next(calls).recv(100) == b"peer"
@@ -153,10 +155,36 @@ def test_of_several_calls_each_that_says_go_is_tried_in_turn():
     silent.close()
 
 
+def test_a_data_lane_is_taken_once_tls_begins_and_each_lane_has_its_own_calls():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    gone, silent, stranger, peer, control = (pair() for _ in range(5))
+    lane = replace(ROUTE, lane=1)
+    for route, (_, taken) in ((lane, gone), (lane, silent), (lane, stranger), (lane, peer), (ROUTE, control)):
+        with taken:
+            hand_over(ours, route, taken)
+    gone[0].close()
+    stranger[0].sendall(b"stranger")
+    calls = Incoming(theirs, PLAN).calls(lane, 5)
+    assert next(calls).recv(100) == b"stranger"
+    peer[0].sendall(b"\x16 TLS")
+    assert next(calls).recv(100) == b"\x16 TLS"
+    assert peer[0].recv(2) == ACCEPTED, "no GO beside the control lane's"
+
+
+def test_a_silent_call_on_a_data_lane_does_not_hold_a_step():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    lane = replace(ROUTE, lane=1)
+    silent, taken = pair()
+    with silent, taken:
+        hand_over(ours, lane, taken)
+        with pytest.raises(PeerError, match="step 5"):
+            next(Incoming(theirs, PLAN).calls(lane, 0.2))
+
+
 def test_nobody_calls_is_an_error_that_names_the_step():
     _, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with pytest.raises(PeerError, match="step 5"):
-        next(Incoming(theirs, PLAN).calls(5, "player-1", 0.05))
+        next(Incoming(theirs, PLAN).calls(ROUTE, 0.05))
 
 
 def test_nobody_answers_is_an_error_after_the_time():

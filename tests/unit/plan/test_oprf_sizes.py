@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from xor.plan.oprf import okvs, vole
-from xor.plan.oprf.exchange import SHARD_ROWS, guesses, sent_bytes, shards
+from xor.plan.oprf.exchange import LANES_FROM_BYTES, SHARD_ROWS, Oprf, guesses, lanes, sent_bytes, shards
 from xor.plan.oprf.real import exp2, log2
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "core"
@@ -75,3 +75,15 @@ def test_a_partner_tests_its_bound_and_a_cheating_one_of_vole_what_its_table_hol
 def test_many_rows_are_cheaper_on_the_wire_with_vole_and_few_are_not() -> None:
     assert sent_bytes("vole", (2**20, 2**20), 0) < sent_bytes("dh", (2**20, 2**20), 0) / 2
     assert sent_bytes("vole", (100, 100), 0) > sent_bytes("dh", (100, 100), 0)
+
+
+def test_only_large_exchanges_have_data_lanes_and_both_sides_find_as_many() -> None:
+    def count(oprf: Oprf, bounds: tuple[int, int]) -> int:
+        return lanes(max(sent_bytes(oprf, bounds, side) for side in (0, 1)))
+
+    assert count("vole", (2**20, 2**20)) == 1
+    assert count("vole", (2**21, 2**21)) == 3
+    assert count("vole", (1, 2**21)) == count("vole", (2**21, 1)) == 3
+    assert sent_bytes("dh", (2**19, 2**19), 0) >= LANES_FROM_BYTES
+    assert count("dh", (2**19, 2**19)) == 3
+    assert count("dh", (2**19 - 1, 1)) == 1

@@ -298,8 +298,7 @@ impl Run<'_> {
     fn receive_table(&mut self, shape: Shape) -> Result<Vec<Block>, OprfError> {
         let mut table = vec![Block::ZERO; shape.table_len()];
         for blocks in table.chunks_mut(FRAME_BLOCKS) {
-            let frame = self.channel.receive_exactly(blocks.len() * Block::BYTES)?;
-            as_bytes_mut(blocks).copy_from_slice(&frame);
+            self.channel.receive_into(as_bytes_mut(blocks))?;
         }
         self.advance(self.sizes.peer)?;
         Ok(table)

@@ -250,6 +250,17 @@ impl Lists {
     }
 }
 
+/// How a player begins a channel for a step.
+#[must_use]
+pub fn hello(plan_hash: [u8; 32], node: u32, side: Side) -> Hello {
+    Hello {
+        plan_hash,
+        node,
+        side: side.byte(),
+        lane: 0,
+    }
+}
+
 /// The hello, and the attempt that both nonces make.
 pub(crate) fn agree_on_attempt(
     plan_hash: [u8; 32],
@@ -257,13 +268,7 @@ pub(crate) fn agree_on_attempt(
     side: Side,
     channel: &mut dyn Channel,
 ) -> Result<Attempt, PsiError> {
-    let hello = Hello {
-        plan_hash,
-        node,
-        side: side.byte(),
-        lane: 0,
-    };
-    let nonces = exchange_hello(channel, &hello)?;
+    let nonces = exchange_hello(channel, &hello(plan_hash, node, side))?;
     let in_order = match side {
         Side::Left => [&nonces.own, &nonces.peer],
         Side::Right => [&nonces.peer, &nonces.own],

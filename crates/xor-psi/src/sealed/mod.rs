@@ -26,7 +26,7 @@ pub mod spilled;
 mod strings;
 mod written;
 
-pub use join::{Exchanged, Prepared, SealedJoin, Step, Table};
+pub use join::{Exchanged, Prepared, SealedJoin, Step, Table, hello};
 pub use joined::Joined;
 pub use opening::{Room, open};
 pub use receive::{Stream, receive_join, receive_join_within, receive_release};

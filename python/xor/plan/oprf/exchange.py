@@ -38,6 +38,9 @@ ONE_WAY_VOLE_ROUNDS: Final = 6
 """`vole`: base OTs serve all exchanges of a join."""
 TABLE_FRAME_BLOCKS: Final = 2**16
 """`vole`: blocks of a table that travel in one frame."""
+LANES_FROM_BYTES: Final = 2**25
+"""What one side sends at least where a channel has data lanes: their one round trip more is then little."""
+DATA_LANES: Final = 2
 OVERFIT_BITS: Final = 80
 """log2 of the hash calls that a cheating encoder is granted."""
 
@@ -90,6 +93,17 @@ def rounds(oprf: Oprf, bounds: tuple[int, int], receivers: tuple[int, ...] = (0,
     if len(receivers) == 1:
         return 1 + ONE_WAY_VOLE_ROUNDS * count
     return 1 + FIRST_VOLE_ROUNDS + LATER_VOLE_ROUNDS * (count - 1)
+
+
+def lanes(busier_bytes: int) -> int:
+    """Connections of a channel: one, and data lanes for what is long. Public, as both ends must agree.
+
+    Args:
+        busier_bytes: of the player that sends more.
+
+    Source: docs/protocols/channel.md, "Lanes".
+    """
+    return 1 + DATA_LANES if busier_bytes >= LANES_FROM_BYTES else 1
 
 
 def guesses(oprf: Oprf, bound: int, other: int) -> int:
