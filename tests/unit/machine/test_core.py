@@ -26,6 +26,7 @@ from xor.machine.events import (
     Uploaded,
 )
 from xor.machine.orders import routes_of
+from xor.machine.routing import Route
 from xor.wire.messages import Failure, Kind, Offer, Refusal
 
 DENIED = Denied(kind="PolicyDenied", code="policy.denied", message="no", violations=("v",), grant="g")
@@ -293,5 +294,5 @@ def test_a_sender_that_finishes_a_stream_is_a_mistake(matched):
 
 def test_both_players_of_a_matched_join_may_be_connected(matched):
     job, _ = after(matched.job, matched.plan_arrives())
-    assert routes_of(job) == {(matched.plan.exchanges[0].node, "player-1")}
+    assert routes_of(job) == {Route(job.id, matched.plan.exchanges[0].node, 0, "player-1")}
     assert peers_of(matched.plan, "player-1") == {"player-0"}
