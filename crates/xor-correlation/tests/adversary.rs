@@ -146,6 +146,17 @@ fn other_bytes_of_the_right_length_are_refused() {
     }
 }
 
+/// Or the receiver's secrets would stand on lattices alone.
+#[test]
+fn keys_of_the_other_direction_are_part_of_every_key() {
+    let another = group::Receiver::new(Domain::new(b"another"), Block(5)).unwrap();
+    let (reply, _) = group::answer(&Domain::new(b"another"), another.request()).unwrap();
+    for (by_sender, at, frame) in [(true, 3, another.request()), (false, 1, &reply)] {
+        let (_, sent) = facing(by_sender, at, Fault::Replace(frame.to_vec()));
+        assert!(matches!(sent.err(), Some(CorrelationError::InconsistentTrees)));
+    }
+}
+
 /// 128 random OTs from a trusted party.
 fn dealt(seed: u128) -> (OtSent, OtReceived) {
     let mut prg = Prg::new(Block(seed));
