@@ -104,7 +104,7 @@ impl Cot for SoftSpokenCot {
             CotReceived::none()
         };
         let sent = match choices {
-            Some(choices) => sender.accept(&choices, counts.send, channel)?.1,
+            Some(choices) => sender.accept(choices, counts.send, channel)?.1,
             None => CotSent::none(),
         };
         self.ends = Some((receiver, sender));

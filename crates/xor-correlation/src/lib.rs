@@ -1,6 +1,6 @@
 //! Correlated randomness between two players: OTs, correlated OTs and VOLEs, with malicious security.
 //!
-//! Base OTs over ristretto255 ([`base_ot`]) → SoftSpoken ([`softspoken`]) → one dual-LPN instance → primal
+//! Base OTs over ristretto255 and ML-KEM-768 ([`base_ot`]) → SoftSpoken ([`softspoken`]) → one dual-LPN instance → primal
 //! LPN ([`vole`]). Each has a page in `docs/protocols/`. All parameters stand in [`params`].
 #![forbid(unsafe_code)]
 #![cfg_attr(

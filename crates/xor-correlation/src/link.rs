@@ -1,11 +1,13 @@
 //! One direction between two players: base OTs once, then a fresh Δ for every attempt.
 //!
 //! Roles are those of the correlation: the *sender* ends with Δ. It therefore starts as sender of the base
-//! OTs, is the chooser of a first extension, and its 128 choices there become the Δ of a second one.
+//! OTs, is the chooser of a first extension, and its 128 choices there become the Δ of a second one. Before
+//! that it also asks for base OTs itself, from the group, for the same choices: they protect the receiver where
+//! lattices do not.
 
 use xor_channel::Channel;
 
-use crate::base_ot;
+use crate::base_ot::{self, group};
 use crate::domain::Domain;
 use crate::error::CorrelationError;
 use crate::ot::{CotReceived, CotSent, OtReceived};
@@ -33,6 +35,7 @@ pub struct Receiver {
 pub struct Choices {
     domain: Domain,
     ots: OtReceived,
+    asked: group::Receiver,
 }
 
 impl Sender {
@@ -68,24 +71,30 @@ impl Sender {
             .child("attempt", self.attempts)
             .after("renewal", &message);
         let ots = cots.hashed(&domain.permutation("ot"), 0);
+        let drawn = ots.choices.first().ok_or(CorrelationError::SessionEnded)?;
+        let asked = group::Receiver::new(domain.child("group", 0), *drawn)?;
+        channel.send(asked.request())?;
         self.attempts += 1;
         self.renewing = Some(renewing);
-        Ok(Choices { domain, ots })
+        Ok(Choices { domain, ots, asked })
     }
 
     /// Step 4: takes the receiver's COTs.
     pub fn accept(
         &mut self,
-        choices: &Choices,
+        choices: Choices,
         count: usize,
         channel: &mut dyn Channel,
     ) -> Result<(Domain, CotSent), CorrelationError> {
+        let reply = channel.receive_exactly(group::REPLY_BYTES)?;
+        let domain = choices.domain.after("group", &reply);
+        let ots = choices.ots.joined(&choices.asked.finish(&reply)?, &domain);
         let setup = channel.receive_exactly(setup_bytes(self.tree_depth))?;
-        let domain = choices.domain.child("extension", 0);
-        let mut extension = softspoken::Sender::new(domain, self.tree_depth, &choices.ots, &setup)?;
+        let mut extension =
+            softspoken::Sender::new(domain.child("extension", 0), self.tree_depth, &ots, &setup)?;
         let message = channel.receive_exactly(extension_bytes(self.tree_depth, count))?;
         let cots = extension.extend(count, &message)?;
-        Ok((choices.domain.after("cots", &message), cots))
+        Ok((domain.after("cots", &message), cots))
     }
 }
 
@@ -135,6 +144,11 @@ impl Receiver {
             .child("attempt", self.attempts)
             .after("renewal", &message);
         let ots = cots.hashed(&domain.permutation("ot"), 0);
+        let request = channel.receive_exactly(group::REQUEST_BYTES)?;
+        let (reply, joined) = group::answer(&domain.child("group", 0), &request)?;
+        channel.send(&reply)?;
+        let domain = domain.after("group", &reply);
+        let ots = ots.joined(&joined, &domain);
         self.attempts += 1;
         self.renewing = Some(renewing);
         let (mut extension, setup) =

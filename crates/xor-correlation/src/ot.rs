@@ -5,7 +5,9 @@ use std::fmt;
 use xor_base::kernels::hash::tccr;
 use xor_base::kernels::{Block, aes::Aes128};
 use xor_base::wiped::Wiped;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::domain::Domain;
 
 /// Random OTs, sender: both keys of each.
 pub struct OtSent {
@@ -16,6 +18,54 @@ pub struct OtSent {
 pub struct OtReceived {
     pub choices: Vec<Block>,
     pub keys: Wiped<Block>,
+}
+
+impl OtSent {
+    /// Each key hashed with the one that `other` has for the same OT and choice.
+    ///
+    /// # Security
+    /// Keys are secret if those of either are; choices if both hide them. `domain` depends on both transcripts.
+    #[must_use]
+    pub fn joined(&self, other: &Self, domain: &Domain) -> Self {
+        let pairs = self.keys.iter().zip(other.keys.iter()).enumerate();
+        let keys = pairs.map(|(index, (one, other))| {
+            let ([zero, one], [other_zero, other_one]) = (one, other);
+            [
+                joined_key(domain, index, 0, zero, other_zero),
+                joined_key(domain, index, 1, one, other_one),
+            ]
+        });
+        Self {
+            keys: Wiped::new(keys.collect()),
+        }
+    }
+}
+
+impl OtReceived {
+    /// The receiver's end of [`OtSent::joined`]; both were made for the same choices.
+    #[must_use]
+    pub fn joined(&self, other: &Self, domain: &Domain) -> Self {
+        let pairs = self.keys.iter().zip(other.keys.iter()).enumerate();
+        let keys = pairs.map(|(index, (one, other))| {
+            let word = self.choices.get(index / 128).copied().unwrap_or_default();
+            joined_key(domain, index, (word.0 >> (index % 128) & 1) as u8, one, other)
+        });
+        Self {
+            choices: self.choices.clone(),
+            keys: Wiped::new(keys.collect()),
+        }
+    }
+}
+
+fn joined_key(domain: &Domain, index: usize, choice: u8, one: &Block, other: &Block) -> Block {
+    let mut bytes = [one.to_bytes(), other.to_bytes()];
+    let [one, other] = &bytes;
+    let key = domain.block(
+        "joined key",
+        &[&(index as u64).to_le_bytes(), &[choice], one, other],
+    );
+    bytes.zeroize();
+    key
 }
 
 /// Correlated OTs, sender: `keys[i] + u_i · delta` is what the receiver holds for its choice u_i.

@@ -1,6 +1,6 @@
 //! From a number of slots to the steps that make them: public, and the same at both players.
 
-use crate::base_ot;
+use crate::base_ot::{self, group};
 use crate::noise::correction_bytes;
 use crate::params::{BASE_OTS, DIGEST_BYTES, DUAL_NOISE, DUAL_OUTPUTS, Noise, PRIMAL_NOISE, primal_base};
 use crate::softspoken::{extension_bytes, setup_bytes};
@@ -101,8 +101,10 @@ pub fn cost(slots: usize, tree_depth: usize, is_first: bool) -> Cost {
 #[must_use]
 pub fn link_cost(count: usize, tree_depth: usize, is_first: bool) -> Cost {
     let mut cost = Cost {
-        receiver_bytes: framed(setup_bytes(tree_depth)) + framed(extension_bytes(tree_depth, count)),
-        sender_bytes: framed(extension_bytes(tree_depth, BASE_OTS)),
+        receiver_bytes: framed(group::REPLY_BYTES)
+            + framed(setup_bytes(tree_depth))
+            + framed(extension_bytes(tree_depth, count)),
+        sender_bytes: framed(extension_bytes(tree_depth, BASE_OTS)) + framed(group::REQUEST_BYTES),
     };
     if is_first {
         cost.receiver_bytes += framed(base_ot::REQUEST_BYTES);

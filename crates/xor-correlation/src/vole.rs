@@ -212,7 +212,7 @@ fn begin(mut ends: Ends, counts: Counts, channel: &mut dyn Channel) -> Result<Be
     // 4. The sender takes them and corrects.
     let (sent, sender) = match (&sends, choices) {
         (Some(plan), Some(choices)) => {
-            let (domain, cots) = ends.sender.accept(&choices, plan.cots(), channel)?;
+            let (domain, cots) = ends.sender.accept(choices, plan.cots(), channel)?;
             let (v, check) = chain::correct(domain, &cots, plan, channel)?;
             let delta = Zeroizing::new(cots.delta);
             (VoleSent { delta, v }, Some(check))

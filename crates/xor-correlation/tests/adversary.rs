@@ -13,16 +13,17 @@ use xor_base::wiped::Wiped;
 use xor_channel::ChannelError;
 use xor_channel::fault::{Fault, Faulty};
 use xor_channel::memory::pair_with_timeout;
+use xor_correlation::base_ot::{REPLY_BYTES, REQUEST_BYTES, group};
 use xor_correlation::ot::{OtReceived, OtSent};
 use xor_correlation::softspoken::{self, extension_bytes, setup_bytes};
 use xor_correlation::vole::{Vole, VoleReceived, VoleSent};
 use xor_correlation::{CorrelationError, Domain};
 
 const SLOTS: usize = 9;
-/// Request, setup, extension, answers.
-const OF_RECEIVER: u64 = 4;
-/// Reply, setup, renewal, corrections, sums.
-const OF_SENDER: u64 = 5;
+/// Request, the group's reply, setup, extension, answers.
+const OF_RECEIVER: u64 = 5;
+/// Reply, setup, renewal, the group's request, corrections, sums.
+const OF_SENDER: u64 = 6;
 
 type Ended<T> = Result<T, CorrelationError>;
 
@@ -100,7 +101,10 @@ fn a_flipped_bit_never_gives_a_wrong_correlation() {
                 match facing(by_sender, at, Fault::Flip { bit }) {
                     // Only a half that the reader's choice does not open.
                     (Ok(received), Ok(sent)) => {
-                        assert!(at == 1 || (by_sender && at == 3), "frame {at}, bit {bit}");
+                        assert!(
+                            if by_sender { at == 1 || at == 4 } else { at == 2 },
+                            "frame {at}, bit {bit}"
+                        );
                         assert_vole(&received, &sent, SLOTS);
                     }
                     (received, sent) => {
@@ -118,19 +122,38 @@ fn a_flipped_bit_never_gives_a_wrong_correlation() {
 
 #[test]
 fn other_bytes_of_the_right_length_are_refused() {
-    for (at, size) in [(0, 8192), (1, setup_bytes(8)), (3, 16)] {
+    for (at, size) in [(0, REQUEST_BYTES), (1, 32), (2, setup_bytes(8)), (4, 16)] {
         let blocks = Prg::new(Block(7)).blocks(size.div_ceil(16));
         let bytes = as_bytes(&blocks)[..size].to_vec();
         let (received, sent) = facing(false, at, Fault::Replace(bytes));
         assert!(received.is_err() || sent.is_err());
     }
-    let sizes = [32, setup_bytes(8), extension_bytes(8, 128), 560 * 17 * 16, 32];
+    let renewal = extension_bytes(8, 128);
+    let sizes = [
+        REPLY_BYTES,
+        setup_bytes(8),
+        renewal,
+        group::REQUEST_BYTES,
+        560 * 17 * 16,
+        32,
+    ];
     for (at, size) in sizes.into_iter().enumerate() {
         for fill in [0, 0xff, 0x5a] {
             let (received, _) = facing(true, at as u64, Fault::Replace(vec![fill; size]));
             let code = received.err().unwrap().code();
             assert!(code.starts_with("protocol."), "frame {at}: {code}");
         }
+    }
+}
+
+/// Or the receiver's secrets would stand on lattices alone.
+#[test]
+fn keys_of_the_other_direction_are_part_of_every_key() {
+    let another = group::Receiver::new(Domain::new(b"another"), Block(5)).unwrap();
+    let (reply, _) = group::answer(&Domain::new(b"another"), another.request()).unwrap();
+    for (by_sender, at, frame) in [(true, 3, another.request()), (false, 1, &reply)] {
+        let (_, sent) = facing(by_sender, at, Fault::Replace(frame.to_vec()));
+        assert!(matches!(sent.err(), Some(CorrelationError::InconsistentTrees)));
     }
 }
 

@@ -8,6 +8,10 @@ from typing import Final
 
 BASE_OTS: Final = 128
 POINT_BYTES: Final = 32
+LATTICE_ASKED_BYTES: Final = 2 * 1152 + 32
+"""Of one base OT: two vectors of ML-KEM-768 and the seed of their matrix."""
+LATTICE_ANSWERED_BYTES: Final = 2 * 1088
+"""Its two ciphertexts."""
 DIGEST_BYTES: Final = 32
 BLOCK_BYTES: Final = 16
 WORD: Final = 128

@@ -14,6 +14,8 @@ from xor.plan.oprf.params import (
     DUAL_BASE,
     DUAL_NOISE,
     DUAL_OUTPUTS,
+    LATTICE_ANSWERED_BYTES,
+    LATTICE_ASKED_BYTES,
     POINT_BYTES,
     PRIMAL_NOISE,
     PROOF_BLOCKS,
@@ -38,15 +40,17 @@ class Cost(NamedTuple):
 
 
 def cost(slots: int, tree_depth: int, is_first: bool) -> Cost:
-    """The exact cost of `slots` VOLEs; the first attempt of a session also makes the base OTs."""
+    """The exact cost of `slots` VOLEs: base OTs from the group in every attempt, of both kinds in a first."""
     if slots == 0:
         return Cost(0, 0)
     steps = (DUAL_NOISE, *primal_steps(slots))
-    receiver = _framed(setup_bytes(tree_depth)) + _framed(extension_bytes(tree_depth, cots(slots)))
-    sender = _framed(extension_bytes(tree_depth, BASE_OTS))
+    asked, answered = 2 * POINT_BYTES * BASE_OTS, POINT_BYTES
+    receiver = _framed(answered) + _framed(setup_bytes(tree_depth))
+    receiver += _framed(extension_bytes(tree_depth, cots(slots)))
+    sender = _framed(extension_bytes(tree_depth, BASE_OTS)) + _framed(asked)
     if is_first:
-        receiver += _framed(2 * POINT_BYTES * BASE_OTS)
-        sender += _framed(POINT_BYTES) + _framed(setup_bytes(tree_depth))
+        receiver += _framed(asked + LATTICE_ASKED_BYTES * BASE_OTS)
+        sender += _framed(answered + LATTICE_ANSWERED_BYTES * BASE_OTS) + _framed(setup_bytes(tree_depth))
     receiver += _framed(BLOCK_BYTES * len(steps))
     sender += sum(_framed(each.trees * (2 * each.depth + 1) * BLOCK_BYTES) for each in steps)
     return Cost(receiver, sender + _framed(DIGEST_BYTES))

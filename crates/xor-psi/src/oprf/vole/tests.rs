@@ -245,8 +245,9 @@ fn cancelling_stops_at_the_next_step() {
 }
 
 /// Frames of the left player at these bounds: opening, share of the seed, base OTs, their reply, setup,
-/// renewal, setup, COTs, corrections, answers, seed and mask, the table, sums, mask.
-const FRAMES: u64 = 14;
+/// renewal, the group's request, its reply, setup, COTs, corrections, answers, seed and mask, the table, sums,
+/// mask.
+const FRAMES: u64 = 16;
 const SEED_FRAME: u64 = 1;
 
 /// What both end with when frame `at` of the left player goes wrong.
@@ -324,7 +325,7 @@ fn a_flipped_bit_aborts_or_changes_only_what_its_sender_knows() {
 fn a_coin_that_was_not_committed_to_is_caught() {
     let opening = [7; 32];
     let two = [opening, opening].concat();
-    for (at, bytes) in [(1, two.clone()), (10, two), (13, opening.to_vec())] {
+    for (at, bytes) in [(1, two.clone()), (12, two), (15, opening.to_vec())] {
         let (_, reader) = facing(at, Fault::Replace(bytes));
         assert!(matches!(reader.0, Err(OprfError::BadCommitment)), "frame {at}");
     }

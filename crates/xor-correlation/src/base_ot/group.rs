@@ -1,8 +1,8 @@
-//! 128 random OTs from group elements: endemic OT in one exchange of messages.
+//! 128 random OTs from group elements: endemic OT over ristretto255.
 //!
 //! `docs/protocols/base-ot.md` has the argument.
 
-use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
+use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoBasepointTable, RistrettoPoint};
 use curve25519_dalek::scalar::Scalar;
 use curve25519_dalek::traits::IsIdentity;
 use xor_base::kernels::Block;
@@ -29,7 +29,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Draws choices and makes the message.
+    /// Makes the message for `choices`.
     ///
     /// # Errors
     /// `NoRandomness`.
@@ -44,8 +44,7 @@ impl Receiver {
     /// # Source
     /// Masny, Rindal, "Endemic Oblivious Transfer", CCS 2019 (eprint 2019/706), the random-oracle
     /// construction from Diffie-Hellman key agreement; ristretto255: RFC 9496.
-    pub fn new(domain: Domain) -> Result<Self, CorrelationError> {
-        let choices = Block::from_bytes(random::array()?);
+    pub fn new(domain: Domain, choices: Block) -> Result<Self, CorrelationError> {
         let mut exponents = Zeroizing::new(Vec::with_capacity(BASE_OTS));
         let mut request = vec![0; REQUEST_BYTES];
         let (pairs, _) = request.as_chunks_mut::<{ 2 * POINT_BYTES }>();
@@ -84,12 +83,13 @@ impl Receiver {
     /// # Errors
     /// `BadElement` if it is no canonical element, or the identity.
     pub fn finish(self, reply: &[u8]) -> Result<OtReceived, CorrelationError> {
-        let public = decode(reply)?;
+        // One element times many secrets: as fast as the generator, and as constant in time.
+        let public = RistrettoBasepointTable::create(&decode(reply)?);
         let (pairs, _) = self.request.as_chunks::<{ 2 * POINT_BYTES }>();
         let mut keys = Vec::with_capacity(BASE_OTS);
         for (index, (pair, exponent)) in pairs.iter().zip(self.exponents.iter()).enumerate() {
             let choice = self.choices.0 >> index & 1;
-            let shared = public * exponent;
+            let shared = &public * exponent;
             keys.push(derive_key(
                 &self.domain,
                 index,
