@@ -37,7 +37,8 @@ def main() -> None:
         print(_summary(figures))
     if options.save:
         _RESULTS.mkdir(exist_ok=True)
-        path = _RESULTS / f"join-{figures['oprf']}-{options.net}-{options.rows}.json"
+        name = "join" if options.join == "sealed" else options.join
+        path = _RESULTS / f"{name}-{figures['oprf']}-{options.net}-{options.rows}.json"
         path.write_text(json.dumps(figures, indent=2) + "\n")
     print(json.dumps(figures))
 
@@ -47,8 +48,9 @@ def measure(options: argparse.Namespace, scratch: Path, link: Link | None) -> di
     files = data.write(scratch, options.rows)
     python, reason = _peer(options.peer)
     ours, floor, peer = [], [], []
+    private = run.private if options.join == "sealed" else run.matched
     for _ in range(options.runs):
-        ours.append(run.private(files, scratch, options.oprf, link))
+        ours.append(private(files, scratch, options.oprf, link))
         floor.append(run.plaintext(files, scratch))
         run.check_same_rows(scratch)
         if python:
@@ -86,6 +88,7 @@ def _figures(
     return {
         "rows": options.rows,
         "matches": middle["matches"],
+        "join": options.join,
         "oprf": options.oprf,
         "net": options.net,
         "profile": _core.PROFILE,
@@ -96,7 +99,7 @@ def _figures(
         "peer": f"SPU {spu.VERSION} RR22" if peer_s else reason,
         "formula_seconds": round(formula_s, 3) if formula_s else None,
         "formula_ratio": round(middle["players_seconds"] / formula_s, 2) if formula_s else None,
-        "processes": list(run.NAMES),
+        "processes": list(middle["steps"]),
         "sent_bytes": middle["sent_bytes"],
         "stream_bytes": middle["stream_bytes"],
         "wire_bytes": middle["wire_bytes"],
@@ -129,7 +132,8 @@ def _computer() -> str:
 def _summary(figures: dict[str, Any]) -> str:
     peer = f"{figures['peer_seconds']} s" if figures["peer_seconds"] else f"not measured ({figures['peer']})"
     lines = [
-        f"{figures['rows']} rows a side, {figures['matches']} matches, {figures['oprf']}, {figures['net']}",
+        f"{figures['rows']} rows a side, {figures['matches']} matches, {figures['join']} join",
+        f"  over          {figures['oprf']}, {figures['net']}",
         f"  private join  {figures['seconds']} s, {figures['ratio']} x polars",
         f"  polars        {figures['plaintext_seconds']} s",
         f"  SPU RR22      {peer}",
@@ -148,6 +152,12 @@ def _summary(figures: dict[str, Any]) -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.join", description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of each side")
+    parser.add_argument(
+        "--join",
+        choices=["sealed", "matched"],
+        default="sealed",
+        help="sealed to an analyst, or a player learns what matched",
+    )
     parser.add_argument("--oprf", default=BACK_ENDS[-1], help=f"back end: {', '.join(BACK_ENDS)}")
     parser.add_argument("--peer", choices=["none", "spu"], default="none", help="measured as well")
     parser.add_argument(

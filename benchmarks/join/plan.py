@@ -1,6 +1,6 @@
-"""The plan that both players run, built by the product's own classes."""
+"""The plans that both players run, built by the product's own classes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.join.tables import ACCOUNTS, KEYS, MAX_BYTES, OUTPUT, TRANSACTIONS
@@ -9,9 +9,9 @@ from xor.model.dataset import DatasetEntry
 from xor.plan.conditions import Conditions
 from xor.plan.cost import lanes
 from xor.plan.oprf.exchange import Oprf
-from xor.plan.placed import Part, PlacedPlan
+from xor.plan.placed import Exchange, Matched, Part, PlacedPlan
 from xor.plan.relations import Join, Scan
-from xor.plan.spec import sealed_spec
+from xor.plan.spec import matched_spec, sealed_spec
 from xor.testing.samples import entry, placed
 from xor.testing.three_banks import ANALYST, agreement
 
@@ -44,12 +44,7 @@ def work(rows: int, oprf: Oprf, seal_key: str) -> Work:
         oprf: the back end of the OPRF, "vole" or "dh".
         seal_key: public key of the analyst in hex.
     """
-    transactions, accounts = (
-        _entry("transactions", 0, TRANSACTIONS, rows),
-        _entry("accounts", 1, ACCOUNTS, rows),
-    )
-    joined = Join(Scan(transactions), Scan(accounts), KEYS, output=OUTPUT)
-    plan = placed(joined, conditions=Conditions(back_ends=(oprf,)))
+    plan = _plan(rows, oprf)
     members = agreement()
     analysts = [
         each.model_copy(update={"seal_key": seal_key}) if each.name == ANALYST else each
@@ -58,6 +53,26 @@ def work(rows: int, oprf: Oprf, seal_key: str) -> Work:
     members = members.model_copy(update={"analysts": tuple(analysts)})
     (part,) = plan.parts
     return Work(plan, part, sealed_spec(plan, _PLAN_HASH, part, members))
+
+
+def matched_work(rows: int, oprf: Oprf) -> tuple[Exchange, bytes]:
+    """The same join matched: its only exchange and the public parameters of it. Side 0 receives.
+
+    Args:
+        oprf: as in `work`.
+    """
+    plan = _plan(rows, oprf)
+    matched = Matched(("player-0", "player-1"), 0, oprf)
+    plan = replace(plan, placements=(*plan.placements[:-1], matched))
+    (exchange,) = plan.exchanges
+    return exchange, matched_spec(plan, _PLAN_HASH, exchange.node)
+
+
+def _plan(rows: int, oprf: Oprf) -> PlacedPlan:
+    transactions = _entry("transactions", 0, TRANSACTIONS, rows)
+    accounts = _entry("accounts", 1, ACCOUNTS, rows)
+    joined = Join(Scan(transactions), Scan(accounts), KEYS, output=OUTPUT)
+    return placed(joined, conditions=Conditions(back_ends=(oprf,)))
 
 
 def _entry(name: str, side: int, columns: dict[str, str], rows: int) -> DatasetEntry:

@@ -23,7 +23,7 @@ def main() -> None:
     child.say(job_key=public.hex(), port=listener.getsockname()[1] if listener else None)
     meeting = child.hear()
     task = work(order["rows"], order["oprf"], meeting["seal_key"])
-    lanes = [_connect(listener, meeting["port"]) for _ in range(task.lanes)]
+    lanes = [connect(listener, meeting["port"]) for _ in range(task.lanes)]
     child.await_start()
 
     source = task.source(side, Path(order["csv"]))
@@ -64,7 +64,7 @@ def main() -> None:
     )
 
 
-def _connect(listener: socket.socket | None, port: int) -> socket.socket:
+def connect(listener: socket.socket | None, port: int) -> socket.socket:
     """The next lane: both sides open them in the same order, the proxy of a shaped link included."""
     return listener.accept()[0] if listener else socket.create_connection(("127.0.0.1", port))
 

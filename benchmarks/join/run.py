@@ -12,6 +12,7 @@ from benchmarks.join.data import Files
 from benchmarks.join.shaper import Link
 
 _OURS = ("benchmarks.join.player", "benchmarks.join.player", "benchmarks.join.analyst")
+_MATCHING = "benchmarks.join.matching"
 NAMES = ("player-0", "player-1", "analyst")
 
 
@@ -45,12 +46,38 @@ def private(files: Files, scratch: Path, oprf: str, link: Link | None) -> dict[s
     }
 
 
+def matched(files: Files, scratch: Path, oprf: str, link: Link | None) -> dict[str, Any]:
+    """Two players, of which the first learns what matched and writes it: the clock as in `private`."""
+    csvs = (files.transactions, files.accounts)
+    with ExitStack() as stack:
+        players = stack.enter_context(started([_MATCHING, _MATCHING], scratch))
+        for side, (player, csv) in enumerate(zip(players, csvs, strict=True)):
+            joined = str(scratch / "private.csv")
+            player.say(rows=files.rows, oprf=oprf, side=side, csv=str(csv), joined=joined)
+        shaper = _meet(players, None, link, scratch, stack)
+        began = set_off(players)
+        found = [each.hear() for each in players]
+        passed = _passed_bytes(shaper)
+    return {
+        "seconds": found[0]["ended"] - began,
+        "matches": found[0]["matches"],
+        "sent_bytes": [each["sent_bytes"] for each in found],
+        "stream_bytes": [0, 0],
+        "wire_bytes": passed,
+        "rounds": max(each["rounds"] for each in found),
+        "peak_mib": [each["peak_mib"] for each in found],
+        "cpu_seconds": [each["cpu_seconds"] for each in found],
+        "players_seconds": max(each["ended"] for each in found) - began,
+        "steps": {name: _by_step(each["steps"]) for name, each in zip(NAMES, found, strict=False)},
+    }
+
+
 def _meet(
-    players: list[Process], analyst: Process, link: Link | None, scratch: Path, stack: ExitStack
+    players: list[Process], analyst: Process | None, link: Link | None, scratch: Path, stack: ExitStack
 ) -> Process | None:
     """Public keys and addresses go round; side 1 calls side 0, through the link if there is one."""
     offers = [each.hear() for each in players]
-    seal_key = analyst.hear()["seal_key"]
+    seal_key = analyst.hear()["seal_key"] if analyst else None
     port, shaper = offers[0]["port"], None
     if link:
         (shaper,) = stack.enter_context(started(["benchmarks.join.shaper"], scratch))

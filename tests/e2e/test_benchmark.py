@@ -33,6 +33,14 @@ def test_the_last_line_has_the_figures_of_all_processes() -> None:
     assert {"open", "write"} <= found["steps"]["analyst"].keys()
 
 
+def test_a_matched_join_is_measured_likewise() -> None:
+    found = figures("--join", "matched")
+    assert found["matches"] == ROWS - ROWS // 2
+    assert found["processes"] == ["player-0", "player-1"]
+    assert {"read", "join", "match", "write"} <= found["steps"]["player-0"].keys()
+    assert "write" not in found["steps"]["player-1"]
+
+
 def test_the_wan_carries_all_bytes_and_costs_what_the_formula_says() -> None:
     found = figures("--net", "wan", "--json")
     assert found["matches"] == ROWS - ROWS // 2
