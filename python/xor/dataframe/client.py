@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from xor.dataframe.result import Result
 from xor.errors import PeerError, PlanError, UsageError
 from xor.plan.codec import PAYLOAD_TYPE, encode_plan
 from xor.plan.explain import Explanation, explain
-from xor.plan.place import place
+from xor.plan.place import Permits, place
 from xor.plan.placed import PlacedPlan
 from xor.plan.relations import Relation, Scan
 from xor.plan.resources import shortages
@@ -214,26 +215,28 @@ class Client(Handle):
         """Without a nonce only to see whether it can be placed, perhaps with fewer columns."""
         now = self.session.now()
 
-        def permits(plan: PlacedPlan) -> bool:
-            if nonce is None:
-                return may_be_permitted(plan, known)
-            return is_permitted(plan, known, now)
+        def placed(permits: Permits) -> PlacedPlan:
+            return place(
+                relation,
+                network=self.network,
+                agreement_hash=known.trust.hash,
+                analyst=self.analyst,
+                recipients=recipients,
+                policies={name: policy.policy_version for name, policy in known.policies.items()},
+                not_before=now - SKEW_S,
+                not_after=min(now + VALIDITY_S, known.agreement.not_after),
+                nonce=nonce or _ANY_NONCE,
+                signatures=known.signatures,
+                conditions=known.conditions,
+                permits=permits,
+                clean_rooms=[each.name for each in known.agreement.players if each.zone == "clean room"],
+            )
 
-        return place(
-            relation,
-            network=self.network,
-            agreement_hash=known.trust.hash,
-            analyst=self.analyst,
-            recipients=recipients,
-            policies={name: policy.policy_version for name, policy in known.policies.items()},
-            not_before=now - SKEW_S,
-            not_after=min(now + VALIDITY_S, known.agreement.not_after),
-            nonce=nonce or _ANY_NONCE,
-            signatures=known.signatures,
-            conditions=known.conditions,
-            permits=permits,
-            clean_rooms=[each.name for each in known.agreement.players if each.zone == "clean room"],
-        )
+        if nonce is not None:
+            with suppress(PlanError):
+                return placed(lambda plan: is_permitted(plan, known, now))
+        # A plan that policies nearly allow, so that the judge can say what they lack.
+        return placed(lambda plan: may_be_permitted(plan, known))
 
     def __repr__(self) -> str:
         return f"<client of network '{self.network}' at {self.host}:{self.port} as '{self.analyst}'>"

@@ -85,9 +85,10 @@ def _pairs(kind: JoinKind, receiver: int, own: Indices, met: Indices) -> tuple[I
         own, met: numbers of the keys of the receiver's rows and of the sender's.
     """
     order = np.argsort(met, kind="stable")
-    met_sorted = met[order]
-    first = np.searchsorted(met_sorted, own, "left")
-    counts = np.searchsorted(met_sorted, own, "right") - first
+    keys = 1 + max(own.max(initial=NONE), met.max(initial=NONE))
+    # How often each key was met, and a place at the end that NONE counts as.
+    of_key = np.append(np.bincount(met, minlength=keys), 0)
+    counts, first = of_key[own], (np.cumsum(of_key) - of_key)[own]
     if kind is JoinKind.ANTI or (kind is JoinKind.SEMI and receiver == 0):
         kept = np.flatnonzero((counts > 0) == (kind is JoinKind.SEMI))
         return kept, np.full(len(kept), NONE)
