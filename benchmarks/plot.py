@@ -14,10 +14,11 @@ _WIDTH, _HEIGHT = 720, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 170, 40, 60
 _INK, _GRID = "#334155", "#e2e8f0"
 _SERIES = (
-    # key in the results, label, colour
-    ("peer_seconds", "SPU RR22, both learn", "#d97706"),
-    ("seconds", "xor, sealed join", "#7c3aed"),
-    ("plaintext_seconds", "polars, plaintext", "#059669"),
+    # join and key in the results, label, colour
+    ("sealed", "peer_seconds", "SPU RR22, both learn", "#d97706"),
+    ("sealed", "seconds", "xor, sealed join", "#7c3aed"),
+    ("matched", "seconds", "xor, one player learns", "#2563eb"),
+    ("sealed", "plaintext_seconds", "polars, plaintext", "#059669"),
 )
 
 Point = tuple[float, float]
@@ -26,8 +27,9 @@ Point = tuple[float, float]
 def series(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, list[Point]]]:
     """For each line its label, colour and points (rows, seconds), by rows."""
     lines = []
-    for key, label, colour in _SERIES:
-        points = sorted((each["rows"], each[key]) for each in results if each[key])
+    for join, key, label, colour in _SERIES:
+        of_join = (each for each in results if each["join"] == join and each[key])
+        points = sorted((each["rows"], each[key]) for each in of_join)
         if points:
             lines.append((label, colour, points))
     return lines
@@ -65,7 +67,15 @@ def svg(lines: Sequence[tuple[str, str, Sequence[Point]]], caption: str) -> str:
             f'<circle cx="{x(rows):.1f}" cy="{y(seconds):.1f}" r="4" fill="{colour}"/>'
             for rows, seconds in some
         ]
-        drawn.append(_text(x(some[-1][0]) + 10, y(some[-1][1]) + 4, label, "start", colour))
+        end, level = some[-1]
+        beside = [other[1] for _, _, line in lines for other in line if other[0] == end]
+        if end == max(rows for rows, _ in points):
+            place = x(end) + 10, y(level) + 4, "start"
+        elif level == max(beside):
+            place = x(end), y(level) - 12, "end"
+        else:  # other lines go on to the right
+            place = x(end) + 4, y(level) + 36, "start"
+        drawn.append(_text(*place[:2], label, place[2], colour))
     return "\n".join([*drawn, "</svg>", ""])
 
 
@@ -96,7 +106,7 @@ def _text(x: float, y: float, text: str, anchor: str, colour: str = _INK) -> str
 
 
 def main() -> None:
-    paths = sorted((_ROOT / "benchmarks/results").glob("join-*.json"))
+    paths = sorted((_ROOT / "benchmarks/results").glob("*.json"))
     kept = [json.loads(path.read_text()) for path in paths]
     back_end = max((each["oprf"] for each in kept), default=None)
     results = [
