@@ -1,13 +1,12 @@
 """One player of the matched join as a process: the receiver joins the rows and writes their CSV file."""
 
-import socket
 from pathlib import Path
 
 import polars as pl
 
 from benchmarks.join.child import Child
 from benchmarks.join.plan import matched_work
-from benchmarks.join.player import connect
+from benchmarks.join.player import Meeting
 from xor.engine import matched, memory, private
 from xor.engine.local import load_all
 from xor.engine.sources import Source
@@ -20,14 +19,10 @@ _STALL_TIMEOUT_S = 600.0
 def main() -> None:
     memory.keep_freed()
     child = Child()
-    order = child.hear()
-    side = int(order["side"])
-    seed, public = private.job_key()
-    listener = socket.create_server(("127.0.0.1", 0)) if side == 0 else None
-    child.say(job_key=public.hex(), port=listener.getsockname()[1] if listener else None)
-    meeting = child.hear()
+    meeting = Meeting(child)
+    order, side = meeting.order, meeting.side
     exchange, spec = matched_work(order["rows"], order["oprf"])
-    connections = [connect(listener, meeting["port"]) for _ in range(lanes(exchange))]
+    connections = meeting.connections(lanes(exchange))
     child.await_start()
 
     source = exchange.source(side)
@@ -44,9 +39,9 @@ def main() -> None:
             side,
             matched.own_keys(exchange.join, table) if is_receiver else table,
             [[each.fileno()] for each in connections],
-            listener is not None,
-            seed,
-            bytes.fromhex(meeting["peer_key"]),
+            meeting.listener is not None,
+            meeting.seed,
+            meeting.peer_key,
             lambda *_: None,
             _STALL_TIMEOUT_S,
         )

@@ -13,17 +13,36 @@ from xor.plan.estimate import is_streamed
 _STALL_TIMEOUT_S = 600.0
 
 
+class Meeting:
+    """What a player hears before it may begin: its order, then the other one's key and address."""
+
+    def __init__(self, child: Child) -> None:
+        self.order = child.hear()
+        self.side = int(self.order["side"])
+        self.seed, public = private.job_key()
+        self.listener = socket.create_server(("127.0.0.1", 0)) if self.side == 0 else None
+        port = self.listener.getsockname()[1] if self.listener else None
+        child.say(job_key=public.hex(), port=port)
+        self._heard = child.hear()
+        self.seal_key: str = self._heard["seal_key"]
+        self.peer_key = bytes.fromhex(self._heard["peer_key"])
+
+    def connections(self, lanes: int) -> list[socket.socket]:
+        """Both sides open lanes in the same order, the proxy of a shaped link included."""
+        address = ("127.0.0.1", self._heard["port"])
+        return [
+            self.listener.accept()[0] if self.listener else socket.create_connection(address)
+            for _ in range(lanes)
+        ]
+
+
 def main() -> None:
     memory.keep_freed()
     child = Child()
-    order = child.hear()
-    side = int(order["side"])
-    seed, public = private.job_key()
-    listener = socket.create_server(("127.0.0.1", 0)) if side == 0 else None
-    child.say(job_key=public.hex(), port=listener.getsockname()[1] if listener else None)
-    meeting = child.hear()
-    task = work(order["rows"], order["oprf"], meeting["seal_key"])
-    lanes = [connect(listener, meeting["port"]) for _ in range(task.lanes)]
+    meeting = Meeting(child)
+    order, side = meeting.order, meeting.side
+    task = work(order["rows"], order["oprf"], meeting.seal_key)
+    lanes = meeting.connections(task.lanes)
     child.await_start()
 
     source = task.source(side, Path(order["csv"]))
@@ -47,9 +66,9 @@ def main() -> None:
             side,
             table,
             [[each.fileno()] for each in lanes],
-            listener is not None,
-            seed,
-            bytes.fromhex(meeting["peer_key"]),
+            meeting.listener is not None,
+            meeting.seed,
+            meeting.peer_key,
             order["stream"],
             _ignore,
             _STALL_TIMEOUT_S,
@@ -62,11 +81,6 @@ def main() -> None:
         sent_bytes=report["sent_bytes"],
         rounds=report["rounds"],
     )
-
-
-def connect(listener: socket.socket | None, port: int) -> socket.socket:
-    """The next lane: both sides open them in the same order, the proxy of a shaped link included."""
-    return listener.accept()[0] if listener else socket.create_connection(("127.0.0.1", port))
 
 
 def _ignore(_step: str, _done: int, _total: int) -> None:

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use arrow_array::{Array, Int64Array, StringArray};
-use common::{Row, table};
+use common::{Row, rows, table};
 use proptest::prelude::*;
 use xor_base::derive::{Derive, Purpose};
 use xor_channel::fault::{Fault, Faulty};
@@ -115,17 +115,6 @@ fn by_twin(spec: &MatchedSpec, tables: &[Table; 2], theirs: &[Row]) -> Learned {
         .collect();
     rows.sort();
     (rows, numbers)
-}
-
-fn row() -> impl Strategy<Value = Row> {
-    let number = prop_oneof![1 => Just(None), 6 => (0..3_i64).prop_map(Some)];
-    let text = prop_oneof![1 => Just(None), 6 => "[ab]{0,1}".prop_map(Some)];
-    let value = prop_oneof![1 => Just(None), 4 => "[a-z\u{e9}]{0,10}".prop_map(Some)];
-    (number, text, value)
-}
-
-fn rows() -> impl Strategy<Value = Vec<Row>> {
-    prop::collection::vec(row(), 0..25)
 }
 
 fn keyed(count: i64) -> Vec<Row> {

@@ -12,17 +12,6 @@ use common::*;
 use proptest::prelude::*;
 use xor_psi::sealed::Room;
 
-fn row() -> impl Strategy<Value = Row> {
-    let number = prop_oneof![1 => Just(None), 6 => (0..3_i64).prop_map(Some)];
-    let text = prop_oneof![1 => Just(None), 6 => "[ab]{0,1}".prop_map(Some)];
-    let value = prop_oneof![1 => Just(None), 4 => "[a-z\u{e9}]{0,10}".prop_map(Some)];
-    (number, text, value)
-}
-
-fn rows() -> impl Strategy<Value = Vec<Row>> {
-    prop::collection::vec(row(), 0..25)
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(120))]
 

@@ -99,17 +99,6 @@ fn run_spilled<O: Oprf + Send>(spec: &JoinSpec, tables: &[Table; 2], ends: (O, O
     })
 }
 
-fn row() -> impl Strategy<Value = Row> {
-    let number = prop_oneof![1 => Just(None), 6 => (0..4_i64).prop_map(Some)];
-    let text = prop_oneof![1 => Just(None), 6 => "[ab]{0,2}".prop_map(Some)];
-    let value = prop_oneof![1 => Just(None), 4 => "[a-z\u{e9}]{0,10}".prop_map(Some)];
-    (number, text, value)
-}
-
-fn rows() -> impl Strategy<Value = Vec<Row>> {
-    prop::collection::vec(row(), 0..40)
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(25))]
 

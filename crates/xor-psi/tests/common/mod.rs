@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::thread;
 
 use arrow_array::{Array, ArrayRef, Decimal128Array, Int64Array, StringArray};
+use proptest::prelude::*;
 use xor_base::derive::{Derive, Purpose};
 use xor_channel::{Channel, Meter, memory};
 use xor_psi::PsiError;
@@ -27,6 +28,14 @@ pub const KINDS: [&str; 5] = ["inner", "semi", "left", "right", "outer"];
 
 /// (int part, text part) of the key, and a value.
 pub type Row = (Option<i64>, Option<String>, Option<String>);
+
+/// Rows with few keys, NULLs among them.
+pub fn rows() -> impl Strategy<Value = Vec<Row>> {
+    let number = prop_oneof![1 => Just(None), 6 => (0..3_i64).prop_map(Some)];
+    let text = prop_oneof![1 => Just(None), 6 => "[ab]{0,1}".prop_map(Some)];
+    let value = prop_oneof![1 => Just(None), 4 => "[a-z\u{e9}]{0,10}".prop_map(Some)];
+    prop::collection::vec((number, text, value), 0..25)
+}
 
 #[derive(Clone)]
 pub struct Sent {
