@@ -86,6 +86,18 @@ class Timed(Strict):
     sent_bytes: int
 
 
+class Refused(Strict):
+    """The sender of a matched join broke the protocol under some keys of this player.
+
+    Which tells that they are there: for its machine's log only.
+    """
+
+    says: Literal["refused"] = "refused"
+    node: int
+    peer: str
+    keys: int
+
+
 class Observed(Strict):
     """How the line to a peer was, as the system counted it on the channel of one join.
 
@@ -114,7 +126,7 @@ class Broke(Strict):
     detail: str
 
 
-Word = Warm | Confined | Ready | Progressed | Timed | Observed | Finished | Broke
+Word = Warm | Confined | Ready | Progressed | Timed | Refused | Observed | Finished | Broke
 _WORD: TypeAdapter[Word] = TypeAdapter(Annotated[Word, Bounded(discriminator="says")])
 
 

@@ -54,6 +54,7 @@ from xor.machine.orders import (
     Peer,
     Progressed,
     Ready,
+    Refused,
     Timed,
     Word,
     order_of,
@@ -316,6 +317,8 @@ class Machine:
             case Timed(node=node, step=step, seconds=seconds, sent_bytes=sent_bytes):
                 took = {"seconds": round(seconds, 3), "sent_bytes": sent_bytes}
                 log.info("step", job=job_id[:12], node=node, step=step, **took)
+            case Refused(node=node, peer=peer, keys=keys):
+                log.error("THE PEER BROKE THE PROTOCOL UNDER KEYS OF OURS", peer=peer, node=node, keys=keys)
 
     def _on_failure(self, job_id: str, failure: Failed) -> None:
         if self._jobs[job_id].state in (State.STARTING, State.RUNNING):

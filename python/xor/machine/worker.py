@@ -42,6 +42,7 @@ from xor.machine.orders import (
     Peer,
     Progressed,
     Ready,
+    Refused,
     Timed,
     Warm,
     Word,
@@ -262,6 +263,8 @@ class Worker:
             report = self._connected(exchange, peer, match)
             for each in report["own_steps"]:
                 self._say(Timed(node=exchange.node, **each))
+            if keys := report.get("refused_keys", 0):
+                self._say(Refused(node=exchange.node, peer=peer.player, keys=keys))
             if is_receiver:
                 self._arrived[exchange.node] = matched.joined(
                     exchange, table, report["numbers"], report["rows"]

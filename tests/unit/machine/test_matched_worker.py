@@ -15,7 +15,7 @@ from xor.engine import private
 from xor.errors import DataError, ResourceError
 from xor.machine.directory import SourceFile
 from xor.machine.meeting import hand_over
-from xor.machine.orders import DatasetSource, Finished, Order, Peer, Ready, Timed, Word
+from xor.machine.orders import DatasetSource, Finished, Order, Peer, Ready, Refused, Timed, Word
 from xor.machine.routing import FRAME_BYTES, Call
 from xor.machine.worker import Worker
 from xor.plan.codec import encode_plan, plan_hash
@@ -44,10 +44,13 @@ class Core:
 
     def __init__(self) -> None:
         self.order: list[tuple[int, int]] = []
+        self.pretend: dict[str, int] = {}
 
     def matched_join(self, spec: bytes, side: int, *rest: Any) -> Any:
         self.order.append((side, json.loads(spec)["node"]))
-        return _core.matched_join(spec, side, *rest)
+        report = _core.matched_join(spec, side, *rest)
+        assert report.get("refused_keys", 0) == 0
+        return {**report, **self.pretend} if "rows" in report else report
 
 
 class Network:
@@ -167,6 +170,22 @@ def test_the_receiver_releases_what_is_built_on_matched_rows_and_the_sender_noth
     for side in (0, 1):
         assert [node for other, node in core.order if other == side] == nodes
     assert any(isinstance(each, Timed) and each.step == "cells" for each in network.said["player-1"])
+
+
+def test_forged_cells_are_told_to_the_receivers_own_machine_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = placed(ANTI, permits=lambda _: True)
+    core = Core()
+    core.pretend = {"refused_keys": 2}
+    monkeypatch.setattr(private, "matched_join", core.matched_join)
+    network = Network(plan, tmp_path)
+    network.run()
+    (told,) = [each for each in network.said["player-0"] if isinstance(each, Refused)]
+    assert (told.peer, told.keys) == ("player-1", 2)
+    # Nothing that leaves the machine depends on it.
+    assert network.opened("player-0") == sorted(evaluate(ANTI, ROWS), key=repr)
+    assert not any(isinstance(each, Refused) for each in network.said["player-1"])
 
 
 def test_what_is_wrong_with_data_for_later_steps_stops_the_job_before_anybody_is_met(
