@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use common::*;
 use rayon::prelude::*;
 use xor_base::kernels::{Block, prg::Prg};
+use xor_psi::matched::{Layout, MatchedSpec};
 use xor_psi::oprf::Side;
 use xor_psi::sealed::header::Header;
 use xor_psi::sealed::outer::SealedStream;
@@ -109,6 +110,32 @@ fn parameters_of_a_release() {
         "ab".repeat(32)
     );
     fuzz(json.as_bytes(), |json| ReleaseSpec::parse(json).is_ok());
+}
+
+#[test]
+fn parameters_of_a_matched_join() {
+    let json = format!(
+        r#"{{"version":1,"plan_hash":"{}","node":3,"receiver":1,"rows":[8,10],"most_rows":7,"is_unique":false,
+        "keys":[{{"left":{{"type":"text"}},"right":{{"type":"text"}}}}],
+        "payload":[{{"name":"n","type":"decimal(18,2)"}}],"oprf":"vole"}}"#,
+        "ab".repeat(32)
+    );
+    fuzz(json.as_bytes(), |json| MatchedSpec::parse(json).is_ok());
+}
+
+#[test]
+fn cells_of_a_matched_join() {
+    let layout = Layout::new(300, 20, 3);
+    // One label under each value of the first byte, and the rest under the last: a 1 for each, a 0 after each value.
+    let mut bitmap = vec![0_u8; (300 + 256_usize).div_ceil(8)];
+    let cells_at = (0..255).map(|value| 2 * value).chain(510..555);
+    cells_at.for_each(|bit: usize| bitmap[bit / 8] |= 1 << (bit % 8));
+    let cells = vec![7; 300 * (layout.list.width - 1)];
+    fuzz(&[bitmap, cells].concat(), |bytes| {
+        layout
+            .decode(bytes)
+            .is_ok_and(|cells| cells.len() == layout.list.bytes())
+    });
 }
 
 fn rows(numbers: std::ops::Range<i64>) -> Vec<Row> {

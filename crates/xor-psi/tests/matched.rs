@@ -337,7 +337,8 @@ fn cheated(
         let refused = found.refused_keys;
         let rows = learned(found).0.into_iter();
         Ok((
-            rows.map(|(number, text)| (number, text.unwrap())).collect(),
+            rows.map(|(number, text)| (number, text.unwrap_or_default()))
+                .collect(),
             refused,
         ))
     })
@@ -383,6 +384,31 @@ fn what_is_malformed_under_a_key_is_as_if_the_key_were_absent() {
         })
         .unwrap();
         assert_eq!((found, refused), (rows_found(&[(0, "a"), (2, "b")]), 1));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn no_string_under_a_key_stops_the_step_or_changes_other_keys(
+        string_of_one in prop::collection::vec(any::<u8>(), 0..40), first in prop_oneof![any::<u8>(), 0_u8..40],
+    ) {
+        let forged = [&[first][..], &string_of_one].concat();
+        let (found, refused) = cheated(8, false, |sender| {
+            vec![
+                sender.cell(0, 0, &string(&[b"a"])),
+                sender.cell(1, 0, &forged),
+                sender.cell(2, 0, &string(&[b"b"])),
+            ]
+        }).unwrap();
+        let of_one = found.iter().filter(|(key, _)| *key == 1).count();
+        let others: Vec<_> = found.iter().filter(|(key, _)| *key != 1).cloned().collect();
+        // Each key is there as it was written, or refused; others only where this one took the room of all.
+        prop_assert!(found.len() <= 8);
+        prop_assert_eq!(usize::from(of_one > 0) + others.len() + refused, 3);
+        let all = rows_found(&[(0, "a"), (2, "b")]);
+        prop_assert!(others == all || (of_one > 6 && others.iter().all(|row| all.contains(row))));
     }
 }
 

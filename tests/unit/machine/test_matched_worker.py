@@ -19,6 +19,7 @@ from xor.machine.orders import DatasetSource, Finished, Order, Peer, Ready, Refu
 from xor.machine.routing import FRAME_BYTES, Call
 from xor.machine.worker import Worker
 from xor.plan.codec import encode_plan, plan_hash
+from xor.plan.cost import lanes
 from xor.plan.placed import Exchange, PlacedPlan
 from xor.plan.predicates import Column, Compare, Comparison
 from xor.plan.relations import Concat, Filter, Join, JoinKind, Project, Relation, Scan
@@ -170,6 +171,14 @@ def test_the_receiver_releases_what_is_built_on_matched_rows_and_the_sender_noth
     for side in (0, 1):
         assert [node for other, node in core.order if other == side] == nodes
     assert any(isinstance(each, Timed) and each.step == "cells" for each in network.said["player-1"])
+
+
+def test_a_long_matched_join_runs_over_all_lanes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xor.plan.oprf.exchange.LANES_FROM_BYTES", 0)
+    relation = Filter(INNER, Compare(Comparison.LT, Column("x"), Column("y")))
+    network, _ = _ran(relation, tmp_path, monkeypatch)
+    assert [lanes(each) for each in network.plan.exchanges] == [3]
+    assert network.opened("player-0") == sorted(evaluate(relation, ROWS), key=repr)
 
 
 def test_forged_cells_are_told_to_the_receivers_own_machine_alone(

@@ -133,6 +133,27 @@ mod tests {
     }
 
     #[test]
+    fn a_million_broken_encodings_are_vectors_or_refused() {
+        let mut draw = Prg::new(Block(7));
+        let mut bytes = Vector([0; COEFFICIENTS]).encode().to_vec();
+        for _ in 0..1_000_000 {
+            let (at, byte) = draw.block().halves();
+            let at = at as usize % VECTOR_BYTES;
+            let before = std::mem::replace(&mut bytes[at], byte as u8);
+            let cut = if byte >> 32 & 63 == 0 { at } else { VECTOR_BYTES };
+            match Vector::decode(&bytes[..cut]) {
+                // There is one encoding of each.
+                Ok(vector) => assert!(vector.encode() == bytes[..]),
+                Err(error) => {
+                    assert!(matches!(error, CorrelationError::BadElement));
+                    bytes[at] = before;
+                }
+            }
+        }
+        assert!(bytes.iter().filter(|byte| **byte != 0).count() > VECTOR_BYTES / 2);
+    }
+
+    #[test]
     fn only_numbers_below_the_modulus_are_decoded() {
         let encoded = |at: usize, number: u16| {
             let mut vector = Vector([0; COEFFICIENTS]);

@@ -102,22 +102,38 @@ impl Layout {
         frames.finish()
     }
 
-    /// Receives cells: [count · width], labels in order of their leading bytes.
+    /// Receives cells, as [`Self::decode`] gives them.
     ///
     /// # Errors
-    /// A channel error; `BadCells` if a bitmap is not what the rules give; `OutOfMemory`.
+    /// A channel error; `BadCells`; `OutOfMemory`.
     pub(super) fn receive(&self, channel: &mut dyn Channel) -> Result<Vec<u8>, PsiError> {
-        let (plain, total) = (self.plain_bytes(), self.list.bytes());
+        let plain = self.plain_bytes();
         let mut received = Vec::new();
-        let mut cells = Vec::new();
-        let room = received.try_reserve_exact(plain);
-        room.and_then(|()| cells.try_reserve_exact(total))
+        received
+            .try_reserve_exact(plain)
             .map_err(|_| PsiError::OutOfMemory)?;
         while received.len() < plain {
             let frame = channel.receive_exactly(FRAME_BYTES.min(plain - received.len()))?;
             received.extend_from_slice(&frame);
         }
-        let (bitmap, rests) = received.split_at(self.bitmap_bytes());
+        self.decode(&received)
+    }
+
+    /// Cells with whole labels, in order of their leading bytes: [count · width].
+    ///
+    /// # Errors
+    /// `BadCells` for another length, or if a bitmap is not what the rules give; `OutOfMemory`.
+    pub fn decode(&self, received: &[u8]) -> Result<Vec<u8>, PsiError> {
+        let (bitmap, rests) = received
+            .split_at_checked(self.bitmap_bytes())
+            .ok_or(PsiError::BadCells)?;
+        if rests.len() != self.list.count * self.rest() {
+            return Err(PsiError::BadCells);
+        }
+        let mut cells = Vec::new();
+        cells
+            .try_reserve_exact(self.list.bytes())
+            .map_err(|_| PsiError::OutOfMemory)?;
         let mut rests = rests.chunks_exact(self.rest());
         for bucket in Buckets::new(bitmap, self) {
             let bucket = (bucket? as u32).to_be_bytes();
