@@ -1,6 +1,7 @@
 """The service as a process: how it starts, what it refuses, how it ends."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -42,29 +43,29 @@ def command(directory: Path, *arguments: str) -> list[str]:
 @contextmanager
 def running(directory: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """A service on a free port, and its address from its ready line."""
-    process = subprocess.Popen(command(directory, "--port", "0"), stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command(directory, "--port", "0"), stderr=subprocess.PIPE, text=True)
     try:
-        assert process.stdout is not None
-        words = process.stdout.readline().split()
-        assert words[:4] == ["xor", "service", "ready", "on"]
-        yield process, words[4]
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        ready = re.search(r"level=info event=ready address=(\S+) networks=\S+$", line)
+        assert ready, line
+        yield process, ready[1]
     finally:
         process.kill()
         process.wait()
-        process.stdout.close()
+        process.stderr.close()
 
 
 def refused(directory: Path, *arguments: str) -> str:
-    """What a service that does not start says: one error and its hint, no traceback."""
+    """What a service that does not start says: one line, no traceback."""
     done = subprocess.run(
         command(directory, *arguments), capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 1
     assert done.stdout == ""
-    lines = done.stderr.splitlines()
-    assert len(lines) == 2
-    assert lines[1].startswith("  hint: ")
-    return lines[0]
+    (line,) = done.stderr.splitlines()
+    assert 'level=error event="cannot run"' in line
+    return line
 
 
 def test_it_says_when_it_is_ready_and_serves(directory: Path) -> None:
@@ -76,9 +77,8 @@ def test_it_says_when_it_is_ready_and_serves(directory: Path) -> None:
 def test_a_port_in_use_is_said_in_one_line(directory: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
-        assert refused(directory, "--port", port) == (
-            f"xor service: [usage.port-in-use]: port {port} on 127.0.0.1 is in use"
-        )
+        line = refused(directory, "--port", port)
+        assert f'code=usage.port-in-use why="port {port} on 127.0.0.1 is in use" hint="' in line
 
 
 def test_addresses_beyond_loopback_are_refused_by_name(directory: Path) -> None:
@@ -87,7 +87,7 @@ def test_addresses_beyond_loopback_are_refused_by_name(directory: Path) -> None:
             bind(host, 0)
         assert caught.value.code == "usage.not-loopback"
         assert f"'{host}'" in caught.value.message
-    assert "[usage.not-loopback]" in refused(directory, "--host", "0.0.0.0", "--port", "0")
+    assert "code=usage.not-loopback " in refused(directory, "--host", "0.0.0.0", "--port", "0")
 
 
 def test_every_name_of_loopback_will_do() -> None:
@@ -102,16 +102,16 @@ def test_ports_that_do_not_exist_are_refused() -> None:
 
 
 def test_directories_that_are_not_in_order_are_refused(directory: Path, tmp_path: Path) -> None:
-    assert "[usage.no-directory]" in refused(tmp_path / "nowhere", "--port", "0")
+    assert "code=usage.no-directory " in refused(tmp_path / "nowhere", "--port", "0")
     (directory / setup.KEY).chmod(0o644)
-    assert "[auth.open-key]" in refused(directory, "--port", "0")
+    assert "code=auth.open-key " in refused(directory, "--port", "0")
     (directory / setup.KEY).unlink()
-    assert "[auth.no-key]" in refused(directory, "--port", "0")
+    assert "code=auth.no-key " in refused(directory, "--port", "0")
 
 
 def test_two_services_do_not_share_a_directory(directory: Path) -> None:
     with running(directory):
-        assert "[usage.directory-in-use]" in refused(directory, "--port", "0")
+        assert "code=usage.directory-in-use " in refused(directory, "--port", "0")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

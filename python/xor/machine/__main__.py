@@ -1,4 +1,7 @@
-"""`python -m xor.machine --dir DIRECTORY`: runs one machine until it is told to stop."""
+"""`python -m xor.machine --dir DIRECTORY`: runs one machine until it is told to stop.
+
+SIGTERM lets the jobs in hand end and starts no other; SIGINT (Ctrl-C), or a second signal, stops at once.
+"""
 
 import argparse
 import asyncio
@@ -6,8 +9,9 @@ import signal
 import sys
 from pathlib import Path
 
+from xor import log
 from xor.errors import XorError
-from xor.machine import log, sandbox
+from xor.machine import sandbox
 from xor.machine.directory import Directory
 from xor.machine.shell import Machine, confine
 
@@ -31,10 +35,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _run(directory: Directory) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await Machine(directory).run(stop)
+    stop, drain = asyncio.Event(), asyncio.Event()
+
+    def on_term() -> None:
+        (stop if drain.is_set() else drain).set()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, on_term)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
+    await Machine(directory).run(stop, drain)
 
 
 if __name__ == "__main__":

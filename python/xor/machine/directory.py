@@ -38,6 +38,7 @@ class Settings(Strict):
         listen: where other machines reach it, `HOST:PORT`; port 0 takes a free one. None: it only dials.
         advertise: the address that others are told, if it is not where this machine listens.
         job_timeout_s: how long a worker may run before it is killed.
+        drain_s: how long a machine that was told to stop (SIGTERM) lets its jobs go on.
         max_jobs: how many workers run at once; further jobs wait in order.
         memory_mib, disk_mib: what one job may take; plans that may need more are refused before they start.
             None: its share of what this computer has.
@@ -56,6 +57,7 @@ class Settings(Strict):
     connect_timeout_s: int = Bounded(default=60, ge=1, le=3600)
     stall_timeout_s: int = Bounded(default=120, ge=1, le=3600)
     job_timeout_s: int = Bounded(default=6 * 3600, ge=1, le=7 * 86_400)
+    drain_s: int = Bounded(default=60, ge=0, le=7 * 86_400)
     max_jobs: int = Bounded(default=4, ge=1, le=64)
     memory_mib: int | None = Bounded(default=None, ge=1, le=2**30)
     disk_mib: int | None = Bounded(default=None, ge=1, le=2**40)

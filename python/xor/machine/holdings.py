@@ -5,8 +5,8 @@ Every heartbeat and every judgement reads the files; verified and parsed they ar
 
 from collections.abc import Mapping
 
+from xor import log
 from xor.errors import AuthError, XorError
-from xor.machine import log
 from xor.machine.directory import Directory, Holding, SignedPolicy
 from xor.machine.journal import Journal
 from xor.policy.parse import ParsedPolicy, in_force

@@ -13,8 +13,9 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+from xor import log
 from xor.errors import AuthError, InternalError, UsageError, XorError
-from xor.machine import log, sandbox
+from xor.machine import sandbox
 from xor.machine.capacity import capacity_of
 from xor.machine.core import Job, State
 from xor.machine.directory import Directory
@@ -73,6 +74,7 @@ POLL_S = 25
 HASTY_S = 1.0
 """A service that answers sooner, and with nothing, is not asked again at once."""
 TICK_S = 2.0
+DRAINED_EVERY_S = 0.2
 FAREWELL_S = 2.0
 """How long a stopping machine tries to tell the others that it stops."""
 
@@ -103,11 +105,15 @@ class Machine:
             Listener(self._settings.listen, self._workers.hand_over) if self._settings.listen else None
         )
         self._judging = asyncio.Lock()
+        self._is_draining = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._reporting: set[str] = set()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Works until `stop` is set."""
+    async def run(self, stop: asyncio.Event, drain: asyncio.Event) -> None:
+        """Works until `stop` is set, or until `drain` is set and the jobs in hand have ended.
+
+        What is not started yet waits in the journal for the next start.
+        """
         self._directory.jobs.mkdir(mode=0o700, exist_ok=True)
         self._jobs.restart()
         self._remove_leftovers()
@@ -116,13 +122,13 @@ class Machine:
             loops.append(self._listener.serve())
         tasks = [asyncio.create_task(each) for each in loops]
         self._background(self._workers.keep_spare())
-        stopped = asyncio.create_task(stop.wait())
+        ends = [asyncio.create_task(stop.wait()), asyncio.create_task(self._drained(drain))]
         try:
-            done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([*ends, *tasks], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            for task in [stopped, *tasks]:
+            for task in [*ends, *tasks]:
                 task.cancel()
             await self._say_farewell()
 
@@ -242,7 +248,7 @@ class Machine:
         spends is counted when the next one is judged.
         """
         async with self._judging:
-            if self._jobs[job.id].state is not job.state:
+            if self._is_draining or self._jobs[job.id].state is not job.state:
                 return
             now = _now()
             verdict = await self._decide(job, now)
@@ -347,6 +353,21 @@ class Machine:
         return self._settings.advertise or (self._listener.address if self._listener else None)
 
     # -- end ----------------------------------------------------------------------------------------------
+
+    async def _drained(self, drain: asyncio.Event) -> None:
+        """Waits until `drain` is set, then until no job is in hand or the time for it is over."""
+        await drain.wait()
+        self._is_draining = True
+        log.info("draining", jobs=len(self._in_hand()))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_s):
+                while self._in_hand():
+                    await asyncio.sleep(DRAINED_EVERY_S)
+
+    def _in_hand(self) -> list[str]:
+        """Jobs that have a worker, or a result that is not yet at the service."""
+        states = (State.STARTING, State.RUNNING, State.UPLOADING)
+        return [job_id for job_id in self._jobs.in_memory() if self._jobs[job_id].state in states]
 
     async def _say_farewell(self) -> None:
         """Kills the workers and tries, briefly, to tell the others."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from xor.machine import log
+from xor import log
 from xor.machine.events import Failed
 from xor.machine.meeting import MAX_WAITING, hand_over
 from xor.machine.orders import Order, Peer, Warm, Word, read_word

@@ -1,11 +1,10 @@
-"""`python -m xor.service`: serves one directory on loopback until SIGTERM or Ctrl-C."""
+"""`python -m xor.service`: serves one directory on loopback until SIGTERM or Ctrl-C; twice: at once."""
 
 import argparse
 import asyncio
 import contextlib
 import errno
 import ipaddress
-import logging
 import signal
 import socket
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
+from xor import log
 from xor.errors import ResourceError, UsageError, XorError
 from xor.service.app import create_app
 from xor.service.jobs import Settings
@@ -23,9 +23,6 @@ from xor.service.shell import Service
 DEFAULT_PORT = 3000
 MAX_HEADER_BYTES = 2**20
 """A manifest travels in a header."""
-
-GRACE_S = 5
-"""How long requests under way may take once the service is told to stop."""
 
 MAX_CONNECTIONS = 800
 """Hundreds of machines and clients that wait; few enough that of 1024 descriptors some are left for files."""
@@ -45,7 +42,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         names = ", ".join(sorted(self._service.networks))
-        print(f"xor service ready on {self._address} for {names}", flush=True)
+        log.info("ready", address=self._address, networks=names)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -54,8 +51,17 @@ class Server(uvicorn.Server):
             loop.add_signal_handler(number, self.stop)
         yield
 
+    async def on_tick(self, counter: int) -> bool:
+        if self._service.is_superseded and not self.should_exit:
+            log.error("superseded: another service has taken over the database")
+            self.stop()
+        return await super().on_tick(counter)
+
     def stop(self) -> None:
+        """Drains: no new connections, no waiting polls, what is under way may end. Told again: at once."""
+        self.force_exit = self.should_exit
         self.should_exit = True
+        log.info("stopping", at_once=self.force_exit)
         self._service.stop()
 
 
@@ -90,7 +96,7 @@ def serve(directory: Path, host: str, port: int, settings: Settings | None = Non
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=GRACE_S,
+            timeout_graceful_shutdown=app.state.service.settings.drain_s,
             timeout_keep_alive=KEEP_ALIVE_S,
             limit_concurrency=MAX_CONNECTIONS,
             h11_max_incomplete_event_size=MAX_HEADER_BYTES,
@@ -111,11 +117,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address (there is no TLS yet)")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes any free one")
     chosen = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    log.set_up()
     try:
         serve(chosen.dir, chosen.host, chosen.port)
     except XorError as error:
-        print(f"xor service: {error}", file=sys.stderr)
+        log.error("cannot run", code=error.code, why=error.message, hint=error.hint)
         return 1
     return 0
 

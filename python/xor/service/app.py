@@ -1,7 +1,6 @@
 """The HTTP API: routes only. What they mean is in `shell`, what they answer on error in `problems`."""
 
 import asyncio
-import logging
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -16,9 +15,11 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from xor import log
 from xor.errors import InternalError, UsageError, XorError
 from xor.model.agreement import HEX_32_BYTES
 from xor.model.dataset import NAME
+from xor.service.configuration import read_settings
 from xor.service.jobs import Settings
 from xor.service.problems import status_of
 from xor.service.requests import (
@@ -50,8 +51,6 @@ from xor.wire.http import (
     read_manifest_header,
 )
 from xor.wire.messages import JobView, NetworkView
-
-log = logging.getLogger("xor.service")
 
 MAX_LISTED = 1000
 
@@ -99,7 +98,7 @@ def create_app(directory: FilePath, settings: Settings | None = None) -> FastAPI
     Raises:
         XorError: the directory is not in order, or another service runs in it.
     """
-    service = Service(directory, settings or Settings())
+    service = Service(directory, settings or read_settings(directory))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -279,10 +278,21 @@ async def _on_validation(request: Request, error: Exception) -> Response:
     return await _on_error(request, UsageError(what, code="usage.bad-parameter"))
 
 
+def _route(request: Request) -> str:
+    """The route's pattern: what callers put into its parameters is not for a log."""
+    return getattr(request.scope.get("route"), "path", "-")
+
+
 async def _on_bug(request: Request, error: Exception) -> Response:
     """Tells the caller an incident's number and nothing else; the rest is in the service's own log."""
     incident = secrets.token_hex(8)
-    log.error("incident %s at %s", incident, request.url.path, exc_info=error)
+    log.error(
+        "incident",
+        incident=incident,
+        route=_route(request),
+        error=type(error).__name__,
+        where=log.places(error),
+    )
     return await _on_error(
         request,
         InternalError(

@@ -1,12 +1,12 @@
 """All jobs of a service: moves them on one event at a time, and performs what the state machine asks for."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from xor import log
 from xor.errors import XorError
 from xor.service import core
 from xor.service.bell import Bell, waited
@@ -16,8 +16,6 @@ from xor.service.store import Store
 from xor.signing import SigningKey, seal_envelope
 from xor.wire.messages import JobState
 from xor.wire.trust import Trust
-
-log = logging.getLogger("xor.service")
 
 MAX_REMEMBERED = 256
 """Ended jobs kept in memory; the others are folded again when somebody asks."""
@@ -33,10 +31,20 @@ def wall_clock() -> int:
 
 @dataclass(frozen=True)
 class Settings:
-    """What an operator may choose. `result_days`: how long released streams are kept."""
+    """What an operator may choose.
+
+    Args:
+        result_days: how long released streams are kept.
+        database: URL of a PostgreSQL database; None: a SQLite file in the service's directory.
+        metrics: loopback address `HOST:PORT` where Prometheus finds metrics; None: nowhere.
+        drain_s: how long a service that was told to stop waits for uploads and downloads under way.
+    """
 
     timeouts: Timeouts = field(default_factory=Timeouts)
     result_days: int = 30
+    database: str | None = field(default=None, repr=False)
+    metrics: str | None = None
+    drain_s: int = 30
     clock: Callable[[], int] = wall_clock
 
 
@@ -79,6 +87,8 @@ class Jobs:
         self._writing = asyncio.Lock()
         self._open: dict[str, Known] = {}
         self._ended: dict[str, Known] = {}
+        self._doubtful: set[str] = set()
+        """Jobs of which memory may be behind the log: the answer to a write was lost."""
 
     def restore(self) -> None:
         """Folds the unfinished jobs anew and deletes streams that will never be released."""
@@ -88,7 +98,7 @@ class Jobs:
             try:
                 loaded = self._store.load(job_id, self._trust, self._settings.timeouts)
             except XorError as error:
-                log.warning("job %s is left aside: %s", job_id, error)
+                log.warning("a job is left aside", job=job_id[:12], code=error.code)
                 continue
             if loaded is not None:
                 self._remember(Known(*loaded))
@@ -106,14 +116,17 @@ class Jobs:
 
     async def find(self, job_id: str) -> Known | None:
         known = self._open.get(job_id) or self._ended.get(job_id)
-        if known is not None:
+        if known is not None and job_id not in self._doubtful:
             return known
         loaded = await asyncio.to_thread(self._store.load, job_id, self._trust, self._settings.timeouts)
         if loaded is None:
-            return None
+            self._doubtful.discard(job_id)
+            return known
         # Somebody may have moved it on while it was being read.
-        if job_id not in self._open and job_id not in self._ended:
+        now = self._open.get(job_id) or self._ended.get(job_id)
+        if now is None or now.position < loaded[1]:
             self._remember(Known(*loaded))
+        self._doubtful.discard(job_id)
         return self._open.get(job_id) or self._ended.get(job_id)
 
     async def deliver(self, job_id: str, event: core.Event) -> tuple[Known, bool]:
@@ -131,7 +144,7 @@ class Jobs:
                 now = self._settings.clock()
                 if now - swept_at >= SWEEP_S:
                     swept_at = now
-                    await asyncio.to_thread(self._sweep, now)
+                    await self._sweep_old(now)
                 await self._close_overdue(now)
                 deadlines = (known.job.deadline for known in self._open.values())
                 next_at = min((each for each in deadlines if each is not None), default=now + SWEEP_S)
@@ -143,7 +156,13 @@ class Jobs:
             try:
                 await self.deliver(job_id, Tick(now))
             except XorError as error:
-                log.error("job %s cannot be closed: %s", job_id, error)
+                log.error("a job cannot be closed", job=job_id[:12], code=error.code)
+
+    async def _sweep_old(self, now: int) -> None:
+        try:
+            await asyncio.to_thread(self._sweep, now)
+        except XorError as error:
+            log.error("old results are not deleted now", code=error.code)
 
     async def _transition(self, job_id: str, event: core.Event) -> tuple[Known, bool]:
         async with self._writing:
@@ -157,7 +176,9 @@ class Jobs:
     async def _perform(self, job: Job, known: Known, effect: core.Effect) -> Known:
         match effect:
             case Append():
+                self._doubtful.add(job.id)
                 known = Known(job, await asyncio.to_thread(self._store.append, job, effect))
+                self._doubtful.discard(job.id)
                 self._remember(known)
             case Wake(players):
                 seats = (player_topic(job.plan.network, player) for player in players)

@@ -43,7 +43,6 @@ CODES: dict[str, int] = {
     "job.result-deleted": 410,
     "job.too-early": 409,
     "job.unknown-stream": 404,
-    "peer.stopping": 503,
     "resource.disk-full": 507,
     "resource.disk-unwritable": 507,
     "resource.log-unwritable": 507,

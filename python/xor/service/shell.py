@@ -65,7 +65,7 @@ class Service:
         self._key = SigningKey.load(directory / setup.KEY)
         self.networks = setup.load_networks(directory, self._key)
         self._trust = {name: network.trust for name, network in self.networks.items()}
-        self._store = Store(directory / setup.DATABASE)
+        self._store = Store(settings.database or directory / setup.DATABASE)
         self._blobs = Blobs(directory / setup.BLOBS)
         self._catalogue = Catalogue(self._store)
         self._bell = Bell()
@@ -81,6 +81,11 @@ class Service:
         self._progress: dict[str, dict[tuple[str, int, str], Progress]] = {}
         self._announcing = asyncio.Lock()
         self._jobs.restore()
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether another service has taken over the database: this one is of no use any more."""
+        return self._store.is_superseded
 
     @property
     def now(self) -> int:

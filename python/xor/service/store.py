@@ -5,16 +5,18 @@ transaction as the entry that changed them; `Store.load` folds the log.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
-from xor.errors import ResourceError
+from xor.errors import PeerError, XorError
 from xor.service import core
 from xor.service.core import Append, Arrived, Job, Submitted, Timeouts
+from xor.service.database import connect, read_from, written
 from xor.service.migrations import upgrade
 from xor.signing import Envelope
 from xor.wire.messages import Entry, JobState, Kind
@@ -22,15 +24,18 @@ from xor.wire.trust import Trust
 
 metadata = sa.MetaData()
 
+Number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+"""Positions and seconds since 1970 UTC; SQLite's integers have 64 bits under either name."""
+
 entries = sa.Table(
     "entries",
     metadata,
-    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("position", Number, primary_key=True),
     sa.Column("job", sa.String(64), nullable=False),
     sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("slot", sa.String(200), nullable=False),
     sa.Column("envelope", sa.Text, nullable=False),
-    sa.Column("at", sa.Integer, nullable=False),
+    sa.Column("at", Number, nullable=False),
     sa.UniqueConstraint("job", "slot", name="one_entry_for_each_slot"),
     sqlite_autoincrement=True,
 )
@@ -43,8 +48,8 @@ jobs = sa.Table(
     sa.Column("analyst", sa.String(64), nullable=False),
     sa.Column("state", sa.String(16), nullable=False, index=True),
     sa.Column("waiting_for", sa.Text, nullable=False),
-    sa.Column("submitted_at", sa.Integer, nullable=False),
-    sa.Column("ended_at", sa.Integer),
+    sa.Column("submitted_at", Number, nullable=False),
+    sa.Column("ended_at", Number),
 )
 
 seats = sa.Table(
@@ -73,20 +78,44 @@ catalogue = sa.Table(
     sa.Column("dataset", sa.String(64), primary_key=True),
     sa.Column("entry", sa.Text, nullable=False),
     sa.Column("policy", sa.Text, nullable=False),
-    sa.Column("online_until", sa.Integer, nullable=False),
+    sa.Column("online_until", Number, nullable=False),
 )
+
+writer = sa.Table(
+    "writer",
+    metadata,
+    sa.Column("one", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("token", sa.String(64), nullable=False),
+)
+"""Who may write: the service that came last."""
 
 MAX_PAGE_ENTRIES = 500
 MAX_PAGE_CHARS = 8 * 2**20
 
 
-class Store:
-    """One SQLite database. Safe to read from several threads; one writer at a time is the caller's duty."""
+RESTORED_GAP = 2**32
+"""Positions left out after a restore: what machines have seen since the copy was made lies below."""
 
-    def __init__(self, path: Path) -> None:
-        self._engine = sa.create_engine(sa.URL.create("sqlite", database=str(path)))
-        sa.event.listen(self._engine, "connect", _configure)
-        upgrade(self._engine)
+
+class Store:
+    """One database. Safe to read from several threads; one writer at a time is the caller's duty.
+
+    Whoever opens it last may write; an earlier service over the same database finds itself superseded at its
+    next write. So no lock outlives a service, and two never append to one log.
+
+    Args:
+        where: a SQLite file, or the URL of a PostgreSQL database.
+    """
+
+    def __init__(self, where: Path | str) -> None:
+        self._engine = connect(where)
+        self.is_superseded = False
+        self._token = secrets.token_hex(32)
+        with written():
+            upgrade(self._engine)
+            with self._engine.begin() as connection:
+                connection.execute(sa.delete(writer))
+                connection.execute(sa.insert(writer).values(one=1, token=self._token))
 
     def close(self) -> None:
         self._engine.dispose()
@@ -96,24 +125,32 @@ class Store:
 
         Raises:
             ResourceError: the disk is full or the file cannot be written; nothing has changed.
+            PeerError: the database is away, and whether the entry was written is not known; or another
+                service has taken over.
         """
-        try:
-            with self._engine.begin() as connection:
-                position = _append(connection, job, append)
-                _project(connection, job)
-        except sa.exc.OperationalError:
-            raise ResourceError(
-                "the service cannot write its log",
-                code="resource.log-unwritable",
-                hint="free some disk space at the service, then try again.",
-                job_id=job.id,
-            ) from None
+        with self._writing(job.id) as connection:
+            position = _append(connection, job, append)
+            _project(connection, job)
         return position
+
+    def is_writable(self) -> bool:
+        """Whether an append would succeed now, by trying to write without an effect."""
+        try:
+            with self._writing():
+                return True
+        except XorError:
+            return False
+
+    def skip_restored(self) -> None:
+        """Leaves a gap of positions, after the database was put back from a copy: see `RESTORED_GAP`."""
+        with self._writing() as connection:
+            newest = connection.scalar(sa.select(sa.func.max(entries.c.position))) or 0
+            _start_after(connection, newest + RESTORED_GAP)
 
     def load(self, job_id: str, trust: Mapping[str, Trust], timeouts: Timeouts) -> tuple[Job, int] | None:
         """The fold of a job's log and its last position; every signature is checked again."""
         query = sa.select(entries).where(entries.c.job == job_id).order_by(entries.c.position)
-        with self._engine.connect() as connection:
+        with read_from(self._engine) as connection:
             rows = connection.execute(query).all()
             network = connection.scalar(sa.select(jobs.c.network).where(jobs.c.job == job_id))
         if network is None or network not in trust:
@@ -125,13 +162,13 @@ class Store:
         """The ids of the jobs that have not ended, oldest first."""
         final = [state.value for state in JobState if state.is_final]
         query = sa.select(jobs.c.job).where(jobs.c.state.not_in(final)).order_by(jobs.c.submitted_at)
-        with self._engine.connect() as connection:
+        with read_from(self._engine) as connection:
             return tuple(connection.scalars(query))
 
     def released(self, before: int) -> tuple[str, ...]:
         """The ids of the jobs that were released before that time."""
         query = sa.select(jobs.c.job).where(jobs.c.state == JobState.RELEASED.value, jobs.c.ended_at < before)
-        with self._engine.connect() as connection:
+        with read_from(self._engine) as connection:
             return tuple(connection.scalars(query))
 
     def jobs_of(self, network: str, analyst: str, limit: int) -> tuple[str, ...]:
@@ -143,12 +180,12 @@ class Store:
             .order_by(jobs.c.submitted_at.desc(), jobs.c.job)
             .limit(limit)
         )
-        with self._engine.connect() as connection:
+        with read_from(self._engine) as connection:
             return tuple(connection.scalars(query))
 
     def projection(self, job_id: str) -> dict[str, Any] | None:
         """The row of a job in `jobs`."""
-        with self._engine.connect() as connection:
+        with read_from(self._engine) as connection:
             row = connection.execute(sa.select(jobs).where(jobs.c.job == job_id)).one_or_none()
         return None if row is None else dict(row._mapping)
 
@@ -168,7 +205,7 @@ class Store:
     def announce(self, network: str, player: str, items: Sequence[tuple[str, str, str]], until: int) -> None:
         """Replaces what a player offers by `items`: dataset, entry envelope, policy envelope."""
         mine = sa.and_(catalogue.c.network == network, catalogue.c.player == player)
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             connection.execute(sa.delete(catalogue).where(mine))
             for dataset, entry, policy in items:
                 values = (network, player, dataset, entry, policy, until)
@@ -177,12 +214,26 @@ class Store:
     def catalogue(self, network: str) -> Sequence[sa.Row[Any]]:
         """What all players of a network offer."""
         query = sa.select(catalogue).where(catalogue.c.network == network)
-        with self._engine.connect() as connection:
+        with read_from(self._engine) as connection:
             return connection.execute(query.order_by(catalogue.c.dataset, catalogue.c.player)).all()
+
+    @contextmanager
+    def _writing(self, job_id: str | None = None) -> Iterator[sa.Connection]:
+        """A transaction of the one service that may write."""
+        mine = sa.update(writer).where(writer.c.token == self._token).values(token=self._token)
+        with written(job_id), self._engine.begin() as connection:
+            if connection.execute(mine).rowcount != 1:
+                self.is_superseded = True
+                raise PeerError(
+                    "another service has taken over this database",
+                    code="peer.superseded",
+                    hint="one service writes a log; ask that one.",
+                )
+            yield connection
 
     def _page(self, query: sa.Select[Any], after: int) -> tuple[Entry, ...]:
         page = query.where(entries.c.position > after).order_by(entries.c.position).limit(MAX_PAGE_ENTRIES)
-        with self._engine.connect() as connection:
+        with read_from(self._engine) as connection:
             rows = connection.execute(page)
             return tuple(_up_to(MAX_PAGE_CHARS, (_entry(row) for row in rows)))
 
@@ -215,9 +266,10 @@ def _append(connection: sa.Connection, job: Job, append: Append) -> int:
 
 def _project(connection: sa.Connection, job: Job) -> None:
     values = projected(job)
-    made = insert(jobs).values(values)
-    connection.execute(made.on_conflict_do_update(index_elements=["job"], set_=values))
-    if len(job.said) == 1:
+    if len(job.said) > 1:
+        connection.execute(sa.update(jobs).where(jobs.c.job == job.id).values(values))
+    else:
+        connection.execute(sa.insert(jobs).values(values))
         network = job.plan.network
         for player in job.plan.players:
             connection.execute(sa.insert(seats).values(job=job.id, network=network, player=player))
@@ -268,9 +320,12 @@ def _up_to(limit: int, page: Iterable[Entry]) -> Iterable[Entry]:
         yield entry
 
 
-def _configure(connection: Any, _record: Any) -> None:
-    """Every entry is on disk before anybody hears of it; readers never wait for the writer."""
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+def _start_after(connection: sa.Connection, position: int) -> None:
+    """Makes the next entry's position greater than that one."""
+    if connection.dialect.name == "sqlite":
+        table = sa.table("sqlite_sequence", sa.column("name"), sa.column("seq"))
+        connection.execute(sa.delete(table).where(table.c.name == entries.name))
+        connection.execute(sa.insert(table).values(name=entries.name, seq=position))
+    else:
+        sequence = sa.func.pg_get_serial_sequence(entries.name, "position")
+        connection.execute(sa.select(sa.func.setval(sequence, position)))

@@ -31,8 +31,8 @@ class Started:
         return _born(self.pid) == self.born
 
     def stop(self, timeout_s: float = STOP_AFTER_S) -> None:
-        """Asks the process to end, and ends it if it does not."""
-        for sign in (signal.SIGTERM, signal.SIGKILL):
+        """Asks the process to end without its jobs, and ends it if it does not."""
+        for sign in (signal.SIGINT, signal.SIGKILL):
             if not self.is_alive:
                 break
             os.kill(self.pid, sign)

@@ -294,4 +294,4 @@ def test_a_slow_judge_stops_neither_polls_nor_the_order_of_jobs(alone, monkeypat
 
 
 async def run_machine(path: Path, stop: asyncio.Event) -> None:
-    await Machine(Directory(path)).run(stop)
+    await Machine(Directory(path)).run(stop, asyncio.Event())

@@ -170,7 +170,8 @@ def test_migrations_go_down_and_up_again(tmp_path: Path) -> None:
     store = Store(tmp_path / "service.db")
     migrations.downgrade(store._engine, "base")
     assert sa.inspect(store._engine).get_table_names() == ["alembic_version"]
-    migrations.upgrade(store._engine)
+    store.close()
+    store = Store(tmp_path / "service.db")
     deliver(store, LETTERS, [])
     store.close()
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from xor.errors import UsageError
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest version; a test compares it with the scripts in `versions`."""
 
 

@@ -8,16 +8,18 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+Number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
 
 def upgrade() -> None:
     op.create_table(
         "entries",
-        sa.Column("position", sa.Integer, primary_key=True),
+        sa.Column("position", Number, primary_key=True),
         sa.Column("job", sa.String(64), nullable=False),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("slot", sa.String(200), nullable=False),
         sa.Column("envelope", sa.Text, nullable=False),
-        sa.Column("at", sa.Integer, nullable=False),
+        sa.Column("at", Number, nullable=False),
         sa.UniqueConstraint("job", "slot", name="one_entry_for_each_slot"),
         # Positions are never used again, so a reader that has seen one has seen all before it.
         sqlite_autoincrement=True,
@@ -29,8 +31,8 @@ def upgrade() -> None:
         sa.Column("analyst", sa.String(64), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("waiting_for", sa.Text, nullable=False),
-        sa.Column("submitted_at", sa.Integer, nullable=False),
-        sa.Column("ended_at", sa.Integer),
+        sa.Column("submitted_at", Number, nullable=False),
+        sa.Column("ended_at", Number),
     )
     op.create_index("ix_jobs_state", "jobs", ["state"])
     _create_members("seats", "player", "seats_of_player")
@@ -42,7 +44,7 @@ def upgrade() -> None:
         sa.Column("dataset", sa.String(64), primary_key=True),
         sa.Column("entry", sa.Text, nullable=False),
         sa.Column("policy", sa.Text, nullable=False),
-        sa.Column("online_until", sa.Integer, nullable=False),
+        sa.Column("online_until", Number, nullable=False),
     )
 
 
