@@ -14,6 +14,7 @@ import httpx2
 import pytest
 import uvicorn
 
+from xor import log
 from xor.errors import XorError
 from xor.model.machine import Capacity, LinkSeen, MachineSeen
 from xor.service import setup
@@ -699,8 +700,11 @@ def test_unknown_routes_methods_and_parameters_get_problems_too(running: Running
 
 
 def test_a_bug_tells_its_incident_and_nothing_else(
-    running: Running, letters: Letters, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    running: Running, letters: Letters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    logged = list[dict[str, object]]()
+    monkeypatch.setattr(log, "error", lambda event, **fields: logged.append({"event": event, **fields}))
+
     async def broken(*_arguments: Any) -> None:
         raise RuntimeError("inner detail")
 
@@ -708,7 +712,10 @@ def test_a_bug_tells_its_incident_and_nothing_else(
     answer = running.http.get(http.JOBS, headers=bearer(banks.ANALYST))
     status, code = code_of(answer)
     assert status == 500
-    assert code.removeprefix("internal.") in caplog.text
+    [line] = logged
+    assert (line["event"], line["incident"]) == ("incident", code.removeprefix("internal."))
+    assert (line["route"], line["error"]) == (http.JOBS, "RuntimeError")
+    assert "inner" not in str(line)
     assert "inner" not in answer.text
 
 

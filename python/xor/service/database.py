@@ -29,7 +29,8 @@ def connect(where: Path | str) -> sa.Engine:
         engine = sa.create_engine(sa.URL.create("sqlite", database=str(where)))
         sa.event.listen(engine, "connect", _configure_sqlite)
         return engine
-    return sa.create_engine(*_postgres(where), pool_pre_ping=True, isolation_level="READ COMMITTED")
+    url, arguments = _postgres(where)
+    return sa.create_engine(url, connect_args=arguments, pool_pre_ping=True, isolation_level="READ COMMITTED")
 
 
 @contextmanager
@@ -106,7 +107,7 @@ def _postgres(text: str) -> tuple[sa.URL, dict[str, Any]]:
     else:
         arguments["ssl_context"] = _ssl_context(host, query)
     plain = url.set(drivername=DRIVER, query={}, host=None if host.startswith("/") else host)
-    return plain, {"connect_args": arguments}
+    return plain, arguments
 
 
 def _ssl_context(host: str, query: dict[str, str]) -> ssl.SSLContext | None:

@@ -62,8 +62,11 @@ class Process:
         assert words in self.text or not is_over, self.text
         return words in self.text
 
-    def stop(self) -> int:
+    def drain(self) -> None:
         self.process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGINT)
         return self.process.wait(timeout=15)
 
     def kill(self) -> None:
@@ -131,8 +134,8 @@ class Bench:
         log = self.directory / "service.log"
         arguments = ("--dir", str(self.directory / "service"), "--port", str(self.port))
         process = self.processes["service"] = Process("xor.service", log, *arguments)
-        wait_until(lambda: process.shows("ready on"), "the service")
-        self.port = int(process.text.rsplit("ready on ", 1)[1].split()[0].rpartition(":")[2])
+        wait_until(lambda: process.shows("event=ready "), "the service")
+        self.port = int(process.text.rsplit("event=ready address=", 1)[1].split()[0].rpartition(":")[2])
         self.client = httpx2.Client(
             base_url=f"http://127.0.0.1:{self.port}",
             headers={"Authorization": f"Bearer {self.token}"},

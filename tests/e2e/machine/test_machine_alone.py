@@ -150,6 +150,35 @@ def test_a_machine_told_to_stop_says_so_and_stops_soon(alone):
     assert failure.code == "peer.interrupted"
 
 
+def test_a_machine_told_twice_to_stop_does_not_wait_for_its_jobs(alone):
+    process = alone.start_machine("player-1")
+    start_join(alone)
+    process.drain()
+    wait_until(lambda: process.shows("event=draining jobs=1"), "draining")
+    process.drain()
+    assert process.process.wait(15) == 0
+    assert alone.fake.said(Failure)[0].code == "peer.interrupted"
+
+
+def test_a_draining_machine_ends_what_it_has_and_starts_nothing(alone):
+    process = alone.start_machine("player-1")
+    job = start_join(alone)
+    process.drain()
+    wait_until(lambda: process.shows("event=draining jobs=1"), "draining")
+    late = give(alone, alone.plan())
+    wait_until(lambda: process.shows(f"job={late[:12]} state=judging"), "the late plan")
+    alone.fake.add(
+        Kind.CANCEL, job, seal_envelope(Cancel(network="bench", plan=job, analyst="desk"), alone.analyst)
+    )
+    assert process.process.wait(30) == 0
+    assert [each.plan for each in alone.fake.said(Approval)] == [job]
+    assert not alone.fake.said(Failure)
+
+    again = alone.start_machine("player-1")
+    wait_until(lambda: late in [each.plan for each in alone.fake.said(Approval)], "the late approval")
+    assert again.stop() == 0
+
+
 def test_a_worker_that_dies_fails_its_job(alone):
     process = alone.start_machine("player-1")
     start_join(alone)
