@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 import os
+import shutil
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -13,6 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 import uvicorn
+from prometheus_client import generate_latest
 
 from xor import log
 from xor.errors import XorError
@@ -719,6 +722,41 @@ def test_a_bug_tells_its_incident_and_nothing_else(
     assert "inner" not in answer.text
 
 
+def test_a_service_that_can_work_says_so(running: Running) -> None:
+    answer = running.http.get(http.READY)
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "lacks": []})
+
+
+def test_a_service_that_cannot_write_or_stops_is_not_ready(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = shutil.disk_usage("/")._replace(free=1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: free)
+    database = sqlite3.connect(running.directory / setup.DATABASE, isolation_level=None)
+    database.execute("UPDATE writer SET token = 'another'")
+    database.close()
+    answer = running.http.get(http.READY)
+    assert (answer.status_code, answer.json()["lacks"]) == (503, ["database", "disk"])
+    running.service.stop()
+    assert running.http.get(http.READY).json()["lacks"] == ["stopping"]
+
+
+def test_metrics_count_requests_by_route_and_entries_by_kind(running: Running, letters: Letters) -> None:
+    running.submit(letters)
+    running.http.get("/v1/jobs/" + "0" * 64, headers=bearer(banks.ANALYST))
+    text = generate_latest(running.service.metrics.registry).decode()
+    for line in (
+        'xor_entries_total{kind="plan"} 1.0',
+        'xor_open_jobs{state="waiting"} 1.0',
+        'xor_requests_total{route="/v1/networks/{network}/jobs",status="201"} 1.0',
+        'xor_requests_total{route="/v1/jobs/{job}",status="404"} 1.0',
+        "xor_append_seconds_count 1.0",
+    ):
+        assert line in text.splitlines()
+    for name in (banks.NETWORK, banks.ANALYST, "0" * 64):
+        assert name not in text
+
+
 def test_health_and_openapi_need_no_credential(running: Running) -> None:
     assert running.http.get(http.HEALTH).json() == {"status": "ok", "networks": [banks.NETWORK]}
     document = running.http.get("/openapi.json").json()
@@ -726,7 +764,7 @@ def test_health_and_openapi_need_no_credential(running: Running) -> None:
         "schemas"
     ].keys()
     listed = {(method, path) for path, methods in document["paths"].items() for method in methods}
-    assert len(listed) == 11
+    assert len(listed) == 12
     missing = "#/components/schemas/"
     names = {part.split('"')[0] for part in running.http.get("/openapi.json").text.split(missing)[1:]}
     assert names <= document["components"]["schemas"].keys()

@@ -16,7 +16,7 @@ import pytest
 
 from xor.errors import ResourceError, UsageError
 from xor.model.agreement import Agreement
-from xor.service import setup
+from xor.service import configuration, setup
 from xor.service.__main__ import bind
 from xor.signing import seal_envelope
 from xor.testing import three_banks as banks
@@ -135,3 +135,48 @@ def test_told_to_stop_it_ends_long_polls_and_leaves_at_once(directory: Path, num
             process.send_signal(number)
             assert process.wait(10) == 0
             assert line.recv(65536).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_an_operator_finds_metrics_where_the_settings_say(directory: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    write_settings(directory, f'metrics = "{address}"')
+    with running(directory) as (_, url):
+        httpx2.get(url + http.HEALTH, trust_env=False)
+        text = httpx2.get(f"http://{address}/metrics", trust_env=False).text
+    assert 'xor_requests_total{route="/v1/health",status="200"} 1.0' in text
+    assert "process_resident_memory_bytes" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ('metrics = "0.0.0.0:9464"', "usage.bad-metrics"),
+        ('metrics = "9464"', "usage.bad-metrics"),
+        ("drain_s = -1", "usage.bad-settings"),
+        ("databse = 1", "usage.bad-settings"),
+        ("drain_s =", "usage.bad-settings"),
+        ('database = "mysql://u:hunter2@h/d"', "usage.bad-database"),
+        ('database = "postgresql://u:hunter2@db.example/d?sslmode=require"', "usage.bad-database"),
+        ('database = "postgresql://u:hunter2@db.example/d?application_name=x"', "usage.bad-database"),
+    ],
+)
+def test_settings_that_are_not_in_order_are_refused_without_their_values(
+    directory: Path, text: str, code: str
+) -> None:
+    write_settings(directory, text)
+    line = refused(directory, "--port", "0")
+    assert f"code={code} " in line
+    assert "hunter2" not in line
+
+
+def test_settings_that_others_can_read_are_refused(directory: Path) -> None:
+    write_settings(directory, "drain_s = 1")
+    (directory / configuration.NAME).chmod(0o640)
+    assert "code=auth.open-file " in refused(directory, "--port", "0")
+
+
+def write_settings(directory: Path, text: str) -> None:
+    path = directory / configuration.NAME
+    path.write_text(text + "\n")
+    path.chmod(0o600)

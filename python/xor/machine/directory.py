@@ -43,6 +43,7 @@ class Settings(Strict):
         memory_mib, disk_mib: what one job may take; plans that may need more are refused before they start.
             None: its share of what this computer has.
         cores: of the processor, as clients are told for estimates. None: all of this computer.
+        metrics: loopback address `HOST:PORT` where Prometheus finds metrics; None: nowhere.
         oprf: back ends that may run here. An operator who trusts `dh` alone leaves the others out.
 
     Units: seconds; MiB.
@@ -62,6 +63,7 @@ class Settings(Strict):
     memory_mib: int | None = Bounded(default=None, ge=1, le=2**30)
     disk_mib: int | None = Bounded(default=None, ge=1, le=2**40)
     cores: int | None = Bounded(default=None, ge=1, le=4096)
+    metrics: str | None = Bounded(default=None, max_length=300)
     oprf: tuple[Oprf, ...] = Bounded(default=BACK_ENDS, min_length=1, strict=False)
 
 

@@ -6,7 +6,7 @@ Shared by the real machine (`machine.shell`) and the simulator, which performs t
 from collections import deque
 from collections.abc import Callable
 
-from xor.machine.core import Job, on_event
+from xor.machine.core import Job, State, on_event
 from xor.machine.events import Allowed, Cleared, Effect, Event, Restarted, Tick
 from xor.machine.journal import AlreadySpentError, Journal
 from xor.machine.judging import SPENT
@@ -56,6 +56,10 @@ class Jobs:
     def in_memory(self) -> tuple[str, ...]:
         """Jobs that are not settled, and the few that were looked at."""
         return tuple(self._jobs)
+
+    def states(self) -> list[State]:
+        """Where the jobs in memory are. Safe to call from another thread."""
+        return [job.state for job in list(self._jobs.values())]
 
     def tick(self, now: int) -> None:
         for job_id in self.in_memory():

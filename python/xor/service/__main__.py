@@ -19,6 +19,7 @@ from xor.errors import ResourceError, UsageError, XorError
 from xor.service.app import create_app
 from xor.service.jobs import Settings
 from xor.service.shell import Service
+from xor.wire import metrics
 
 DEFAULT_PORT = 3000
 MAX_HEADER_BYTES = 2**20
@@ -108,7 +109,8 @@ def serve(directory: Path, host: str, port: int, settings: Settings | None = Non
         with _port_errors(host, port):
             # Not before the service is there: what waits in the queue would be older than its start.
             bound.listen(socket.SOMAXCONN)
-        Server(config, app.state.service, address).run(sockets=[bound])
+        with _metrics(app.state.service):
+            Server(config, app.state.service, address).run(sockets=[bound])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -124,6 +126,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.error("cannot run", code=error.code, why=error.message, hint=error.hint)
         return 1
     return 0
+
+
+@contextlib.contextmanager
+def _metrics(service: Service) -> Iterator[None]:
+    if service.settings.metrics is None:
+        yield
+        return
+    stop = metrics.serve(service.metrics.registry, service.settings.metrics)
+    try:
+        yield
+    finally:
+        stop()
 
 
 @contextlib.contextmanager

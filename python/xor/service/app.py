@@ -5,7 +5,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path as FilePath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -21,6 +21,7 @@ from xor.model.agreement import HEX_32_BYTES
 from xor.model.dataset import NAME
 from xor.service.configuration import read_settings
 from xor.service.jobs import Settings
+from xor.service.metrics import route_of
 from xor.service.problems import status_of
 from xor.service.requests import (
     ENTRY,
@@ -46,6 +47,7 @@ from xor.wire.http import (
     MANIFEST_HEADER,
     MAX_WAIT_S,
     PROBLEM_TYPE,
+    READY,
     STREAM_TYPE,
     encode_problem,
     read_manifest_header,
@@ -76,6 +78,13 @@ class Health(BaseModel):
 
     status: str
     networks: list[str]
+
+
+class Ready(BaseModel):
+    """Whether the service can do its work now; if not, what it lacks."""
+
+    status: Literal["ready", "not ready"]
+    lacks: list[str]
 
 
 class Problem(BaseModel):
@@ -121,6 +130,7 @@ def create_app(directory: FilePath, settings: Settings | None = None) -> FastAPI
         responses={"default": {"model": Problem, "description": "A problem document."}},
     )
     app.state.service = service
+    app.add_middleware(service.metrics.measured)
     _add_routes(app)
     _add_problems(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -129,6 +139,7 @@ def create_app(directory: FilePath, settings: Settings | None = None) -> FastAPI
 
 def _add_routes(app: FastAPI) -> None:
     app.add_api_route(HEALTH, health, methods=["GET"])
+    app.add_api_route(READY, ready, methods=["GET"], response_model=Ready, responses={503: {"model": Ready}})
     app.add_api_route("/v1/networks/{network}", network_view, methods=["GET"], response_model=NetworkView)
     plan = envelope_body("a placed plan")
     app.add_api_route(
@@ -164,6 +175,13 @@ def _add_routes(app: FastAPI) -> None:
 async def health(service: Served) -> Health:
     """Whether the service is up."""
     return Health(status="ok", networks=sorted(service.networks))
+
+
+async def ready(service: Served) -> Response:
+    """Whether the service can do its work now: for whoever sends it work or restarts it."""
+    lacks = await service.unready()
+    answer = Ready(status="not ready" if lacks else "ready", lacks=list(lacks))
+    return Response(encode(answer), status_code=503 if lacks else 200, media_type=JSON_TYPE)
 
 
 async def network_view(network: NetworkName, caller: Caller, service: Served) -> Response:
@@ -278,18 +296,13 @@ async def _on_validation(request: Request, error: Exception) -> Response:
     return await _on_error(request, UsageError(what, code="usage.bad-parameter"))
 
 
-def _route(request: Request) -> str:
-    """The route's pattern: what callers put into its parameters is not for a log."""
-    return getattr(request.scope.get("route"), "path", "-")
-
-
 async def _on_bug(request: Request, error: Exception) -> Response:
     """Tells the caller an incident's number and nothing else; the rest is in the service's own log."""
     incident = secrets.token_hex(8)
     log.error(
         "incident",
         incident=incident,
-        route=_route(request),
+        route=route_of(request.scope),
         error=type(error).__name__,
         where=log.places(error),
     )

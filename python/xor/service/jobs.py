@@ -12,6 +12,7 @@ from xor.service import core
 from xor.service.bell import Bell, waited
 from xor.service.blobs import Blobs
 from xor.service.core import Append, Arrived, Close, Discard, Job, Tick, Timeouts, Wake
+from xor.service.metrics import Metrics
 from xor.service.store import Store
 from xor.signing import SigningKey, seal_envelope
 from xor.wire.messages import JobState
@@ -77,7 +78,9 @@ class Jobs:
         key: SigningKey,
         settings: Settings,
         trust: Mapping[str, Trust],
+        metrics: Metrics,
     ) -> None:
+        self._metrics = metrics
         self._store = store
         self._blobs = blobs
         self._bell = bell
@@ -102,6 +105,10 @@ class Jobs:
                 continue
             if loaded is not None:
                 self._remember(Known(*loaded))
+
+    def open_states(self) -> list[JobState]:
+        """The states of the unfinished jobs. Safe to call from another thread."""
+        return [known.job.state for known in list(self._open.values())]
 
     async def known(self, job_id: str) -> Known:
         """A job.
@@ -176,10 +183,7 @@ class Jobs:
     async def _perform(self, job: Job, known: Known, effect: core.Effect) -> Known:
         match effect:
             case Append():
-                self._doubtful.add(job.id)
-                known = Known(job, await asyncio.to_thread(self._store.append, job, effect))
-                self._doubtful.discard(job.id)
-                self._remember(known)
+                known = await self._append(job, effect)
             case Wake(players):
                 seats = (player_topic(job.plan.network, player) for player in players)
                 self._bell.ring([job_topic(job.id), CLOCK, *seats])
@@ -190,6 +194,18 @@ class Jobs:
                     known = await self._perform(after, known, each)
             case Discard():
                 await asyncio.to_thread(self._blobs.discard, [job.id])
+        return known
+
+    async def _append(self, job: Job, effect: Append) -> Known:
+        self._doubtful.add(job.id)
+        with self._metrics.appending():
+            known = Known(job, await asyncio.to_thread(self._store.append, job, effect))
+        self._doubtful.discard(job.id)
+        before = self._open.get(job.id)
+        self._remember(known)
+        self._metrics.appended(effect.slot.kind)
+        if before is None or before.job.state is not job.state:
+            log.info("job", job=job.id[:12], state=job.state)
         return known
 
     def _remember(self, known: Known) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import fcntl
+import shutil
+import time
 from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +17,7 @@ from xor.service.catalogue import Catalogue
 from xor.service.core import Arrived, Submitted
 from xor.service.freshness import Freshness
 from xor.service.jobs import Jobs, Known, Settings, job_topic, player_topic
+from xor.service.metrics import Metrics
 from xor.service.setup import Network
 from xor.service.store import Store, read
 from xor.signing import Envelope, SigningKey, decode, open_envelope, parse_canonical, seal_envelope
@@ -49,6 +52,10 @@ POSTED = {
 INLINE_BYTES = 16 * 1024
 """Longer documents are read in a thread."""
 
+READINESS_S = 2.0
+MIN_FREE_BYTES = 64 * 2**20
+"""With less, an upload may fail at any moment."""
+
 MAX_STEPS = 256
 """Progress messages kept of one job."""
 
@@ -61,6 +68,7 @@ class Service:
 
     def __init__(self, directory: Path, settings: Settings) -> None:
         self.settings = settings
+        self._directory = directory
         self._lock = _locked(directory / setup.LOCK)
         self._key = SigningKey.load(directory / setup.KEY)
         self.networks = setup.load_networks(directory, self._key)
@@ -70,7 +78,9 @@ class Service:
         self._catalogue = Catalogue(self._store)
         self._bell = Bell()
         self._freshness = Freshness(self.now)
+        self.metrics = Metrics()
         self._jobs = Jobs(
+            metrics=self.metrics,
             store=self._store,
             blobs=self._blobs,
             bell=self._bell,
@@ -81,6 +91,9 @@ class Service:
         self._progress: dict[str, dict[tuple[str, int, str], Progress]] = {}
         self._announcing = asyncio.Lock()
         self._jobs.restore()
+        self.metrics.watch(self._jobs.open_states, lambda: self._catalogue.online(self.now))
+        self._readiness = asyncio.Lock()
+        self._found: tuple[float, tuple[str, ...]] = (0.0, ())
 
     @property
     def is_superseded(self) -> bool:
@@ -90,6 +103,25 @@ class Service:
     @property
     def now(self) -> int:
         return self.settings.clock()
+
+    async def unready(self) -> tuple[str, ...]:
+        """What keeps the service from its work; looked at every other second, however often it is asked."""
+        if self._bell.is_closed:
+            return ("stopping",)
+        async with self._readiness:
+            looked_at, found = self._found
+            if time.monotonic() - looked_at > READINESS_S:
+                found = await asyncio.to_thread(self._look)
+                self._found = (time.monotonic(), found)
+        return found
+
+    def _look(self) -> tuple[str, ...]:
+        lacks = {
+            "superseded": self.is_superseded,
+            "database": not self._store.is_writable(),
+            "disk": shutil.disk_usage(self._directory).free < MIN_FREE_BYTES,
+        }
+        return tuple(name for name, is_lacking in lacks.items() if is_lacking)
 
     async def keep_time(self) -> None:
         """Does what is due, until the service stops."""

@@ -20,6 +20,7 @@ MANIFEST_HEADER = "X-Xor-Manifest"
 """Carries the signed manifest of an uploaded stream: `manifest_header(envelope)`."""
 
 HEALTH = "/v1/health"
+READY = "/v1/ready"
 JOBS = "/v1/jobs"
 INBOX = "/v1/machines/inbox"
 ANNOUNCE = "/v1/machines/announce"

@@ -3,10 +3,14 @@
 import asyncio
 import hashlib
 import os
+import re
 import signal
+import socket
 import threading
+import time
 from pathlib import Path
 
+import httpx2
 import pytest
 from conftest import wait_until
 from fake_service import FakeService
@@ -148,6 +152,19 @@ def test_a_machine_told_to_stop_says_so_and_stops_soon(alone):
     assert process.stop() == 0
     [failure] = alone.fake.said(Failure)
     assert failure.code == "peer.interrupted"
+
+
+def test_an_operator_finds_a_machines_metrics_where_its_settings_say(alone):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    settings = alone.machine_directory("player-1") / "machine.toml"
+    settings.write_text(f'{settings.read_text()}metrics = "{address}"\n')
+    alone.start_machine("player-1")
+    run_alone(alone)
+    text = httpx2.get(f"http://{address}/metrics", trust_env=False).text
+    assert 'xor_ended_jobs_total{error="",state="done"} 1.0' in text
+    assert 'xor_jobs{state="running"} 0.0' in text
+    assert float(re.search(r"^xor_service_heard_timestamp_seconds (\S+)$", text, re.M)[1]) > time.time() - 60
 
 
 def test_a_machine_told_twice_to_stop_does_not_wait_for_its_jobs(alone):
