@@ -4,7 +4,7 @@ One SQLite file, written with `synchronous=FULL`: what `append` has returned fro
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,12 @@ CREATE TABLE IF NOT EXISTS guesses (
     dataset TEXT NOT NULL, day INTEGER NOT NULL, amount INTEGER NOT NULL, plan TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS guesses_of_day ON guesses (day, dataset);
 CREATE TABLE IF NOT EXISTS policies (dataset TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS restored (at INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS inbox (one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL);
 """
 SECONDS_PER_DAY = 86_400
+MAX_GUESSES = 2**62
+"""More than any policy allows."""
 
 
 class AlreadySpentError(Exception):
@@ -68,16 +71,33 @@ class Journal:
             )
             self.append(job, event)
 
-    def is_spent(self, plan: str) -> bool:
-        return self._one("SELECT 1 FROM spent WHERE plan = ?", plan) is not None
+    def is_spent(self, plan: str, not_before: int) -> bool:
+        """Whether the plan was started here, or may have been before this journal was put back from a copy.
 
-    def guesses_spent(self, now: int) -> Mapping[str, int]:
-        """For each dataset the guesses spent on the UTC day of `now`, finished attempts or not."""
+        Args:
+            not_before: since when the plan is valid: it cannot have been started before.
+        """
+        return (
+            self._one("SELECT 1 FROM spent WHERE plan = ?", plan) is not None
+            or self._one("SELECT 1 FROM restored WHERE at >= ?", not_before) is not None
+        )
+
+    def guesses_spent(self, datasets: Iterable[str], now: int) -> Mapping[str, int]:
+        """For each dataset the guesses spent on the UTC day of `now`, finished attempts or not.
+
+        On the day of a restore these are all: nobody knows how many were spent since the copy was made.
+        """
+        day = now // SECONDS_PER_DAY
+        if self._one("SELECT 1 FROM restored WHERE at / ? = ?", SECONDS_PER_DAY, day):
+            return dict.fromkeys(datasets, MAX_GUESSES)
         rows = self._db.execute(
-            "SELECT dataset, sum(amount) FROM guesses WHERE day = ? GROUP BY dataset",
-            (now // SECONDS_PER_DAY,),
+            "SELECT dataset, sum(amount) FROM guesses WHERE day = ? GROUP BY dataset", (day,)
         )
         return {str(dataset): int(amount) for dataset, amount in rows}
+
+    def restored(self, now: int) -> None:
+        """Notes that this journal is a copy put back: what was spent since it was made is not in it."""
+        self._db.execute("INSERT INTO restored (at) VALUES (?)", (now,))
 
     def events_of(self, job: str) -> tuple[Event, ...]:
         rows = self._db.execute("SELECT event FROM events WHERE job = ? ORDER BY position", (job,))

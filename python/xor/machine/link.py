@@ -5,7 +5,9 @@ import json
 import random
 import ssl
 from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx2
 from pydantic import BaseModel
@@ -45,6 +47,13 @@ class Backoff:
         self._next_s = self._first_s
 
 
+class Seen(NamedTuple):
+    """What anybody sees of a service: its clock in seconds since 1970 UTC, and what it lacks to be ready."""
+
+    clock: float
+    lacks: tuple[str, ...]
+
+
 class Link:
     """Requests to the service. Every method raises PeerError if it is away, else what it answers."""
 
@@ -63,6 +72,18 @@ class Link:
 
     async def close(self) -> None:
         await self._client.aclose()
+
+    async def look(self) -> Seen:
+        """Whether the service is up and ready, and what time it has."""
+        try:
+            response = await self._client.get(http.READY)
+            clock = parsedate_to_datetime(response.headers["Date"]).timestamp()
+            lacks = response.json()["lacks"]
+            return Seen(clock, tuple(str(each)[:40] for each in lacks[:8]))
+        except httpx2.HTTPError:
+            raise _away() from None
+        except (KeyError, TypeError, ValueError, RecursionError):
+            raise PeerError("what answers is no service of xor", code="peer.bad-answer") from None
 
     async def announce(self, document: Announce) -> None:
         """The heartbeat."""
@@ -136,12 +157,14 @@ class Link:
             finally:
                 await response.aclose()
         except httpx2.HTTPError:
-            raise PeerError(
-                "the service cannot be reached", code="peer.service-away", hint="is it running?"
-            ) from None
+            raise _away() from None
         if response.status_code >= 400:
             raise http.error_of(response.status_code, body)
         return body
+
+
+def _away() -> PeerError:
+    return PeerError("the service cannot be reached", code="peer.service-away", hint="is it running?")
 
 
 def is_passing(error: XorError) -> bool:

@@ -276,14 +276,15 @@ class Machine:
         if job.plan is None:
             raise AssertionError("only a plan is judged")
         try:
+            policies = self._holdings.policies()
             return await asyncio.to_thread(
                 decide,
                 job.plan,
                 player=job.player,
                 agreement=self._directory.trust.agreement,
-                policies=self._holdings.policies(),
-                is_spent=self._journal.is_spent(job.id),
-                spent=self._journal.guesses_spent(now),
+                policies=policies,
+                is_spent=self._journal.is_spent(job.id, job.plan.not_before),
+                spent=self._journal.guesses_spent(policies, now),
                 now=now,
                 capacity=self._capacity,
             )

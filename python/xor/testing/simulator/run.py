@@ -187,8 +187,8 @@ class Simulation:
             player=player,
             agreement=self.agreement,
             policies=hosted,
-            is_spent=journal.is_spent(_hash(plan)),
-            spent=journal.guesses_spent(now),
+            is_spent=journal.is_spent(_hash(plan), plan.not_before),
+            spent=journal.guesses_spent(hosted, now),
             now=now,
             capacity=PLENTY,
         )
