@@ -4,7 +4,7 @@ One SQLite file, written with `synchronous=FULL`: what `append` has returned fro
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,6 @@ CREATE TABLE IF NOT EXISTS restored (at INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS inbox (one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL);
 """
 SECONDS_PER_DAY = 86_400
-MAX_GUESSES = 2**62
-"""More than any policy allows."""
 
 
 class AlreadySpentError(Exception):
@@ -82,18 +80,18 @@ class Journal:
             or self._one("SELECT 1 FROM restored WHERE at >= ?", not_before) is not None
         )
 
-    def guesses_spent(self, datasets: Iterable[str], now: int) -> Mapping[str, int]:
-        """For each dataset the guesses spent on the UTC day of `now`, finished attempts or not.
-
-        On the day of a restore these are all: nobody knows how many were spent since the copy was made.
-        """
-        day = now // SECONDS_PER_DAY
-        if self._one("SELECT 1 FROM restored WHERE at / ? = ?", SECONDS_PER_DAY, day):
-            return dict.fromkeys(datasets, MAX_GUESSES)
+    def guesses_spent(self, now: int) -> Mapping[str, int]:
+        """For each dataset the guesses spent on the UTC day of `now`, finished attempts or not."""
         rows = self._db.execute(
-            "SELECT dataset, sum(amount) FROM guesses WHERE day = ? GROUP BY dataset", (day,)
+            "SELECT dataset, sum(amount) FROM guesses WHERE day = ? GROUP BY dataset",
+            (now // SECONDS_PER_DAY,),
         )
         return {str(dataset): int(amount) for dataset, amount in rows}
+
+    def was_restored_today(self, now: int) -> bool:
+        """Whether the guesses of the UTC day of `now` may be more than this journal knows."""
+        day = now // SECONDS_PER_DAY
+        return self._one("SELECT 1 FROM restored WHERE at / ? = ?", SECONDS_PER_DAY, day) is not None
 
     def restored(self, now: int) -> None:
         """Notes that this journal is a copy put back: what was spent since it was made is not in it."""

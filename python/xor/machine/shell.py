@@ -276,15 +276,15 @@ class Machine:
         if job.plan is None:
             raise AssertionError("only a plan is judged")
         try:
-            policies = self._holdings.policies()
             return await asyncio.to_thread(
                 decide,
                 job.plan,
                 player=job.player,
                 agreement=self._directory.trust.agreement,
-                policies=policies,
+                policies=self._holdings.policies(),
                 is_spent=self._journal.is_spent(job.id, job.plan.not_before),
-                spent=self._journal.guesses_spent(policies, now),
+                spent=self._journal.guesses_spent(now),
+                was_restored_today=self._journal.was_restored_today(now),
                 now=now,
                 capacity=self._capacity,
             )

@@ -132,6 +132,7 @@ class Bench:
 
     def start_service(self) -> None:
         log = self.directory / "service.log"
+        log.unlink(missing_ok=True)
         arguments = ("--dir", str(self.directory / "service"), "--port", str(self.port))
         process = self.processes["service"] = Process("xor.service", log, *arguments)
         wait_until(lambda: process.shows("event=ready "), "the service")

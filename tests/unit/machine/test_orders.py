@@ -65,7 +65,7 @@ class Machine:
         assert self.verdict != NO
         assert self.script.peer in self.heard
         assert self.journal.is_spent(self.script.id, banks.NOW)
-        assert self.journal.guesses_spent(["accounts_c"], banks.NOW) == {"accounts_c": 7}
+        assert self.journal.guesses_spent(banks.NOW) == {"accounts_c": 7}
 
 
 def events_of(script) -> dict[str, Event | None]:

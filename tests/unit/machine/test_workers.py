@@ -89,7 +89,7 @@ def test_jobs_beyond_the_limit_wait_in_order_and_run_when_others_have_ended(monk
     async def play() -> None:
         scene = Scene(monkeypatch, WORKS_ON)
         workers = scene.workers(max_jobs=2)
-        caplog.set_level("INFO", "xor.machine")
+        caplog.set_level("INFO", "xor")
         for letter in "abcd":
             await workers.start(order(letter), frozenset())
         await scene.until(lambda: len(scene.begun()) == 2)

@@ -188,7 +188,8 @@ class Simulation:
             agreement=self.agreement,
             policies=hosted,
             is_spent=journal.is_spent(_hash(plan), plan.not_before),
-            spent=journal.guesses_spent(hosted, now),
+            spent=journal.guesses_spent(now),
+            was_restored_today=journal.was_restored_today(now),
             now=now,
             capacity=PLENTY,
         )
