@@ -161,8 +161,10 @@ class Running:
 
 
 def bearer(analyst: str, **changes: Any) -> dict[str, str]:
-    body = {"network": banks.NETWORK, "analyst": analyst, "not_before": NOW - 9, "not_after": NOW + 10**6}
-    text = token.issue(Credential.model_validate(body | changes), banks.unsafe_key("service"))
+    key = banks.unsafe_key("service")
+    body = {"audience": key.public, "network": banks.NETWORK, "analyst": analyst}
+    times = {"not_before": NOW - 9, "not_after": NOW + token.LASTS_S}
+    text = token.issue(Credential.model_validate(body | times | changes), key)
     return {"Authorization": f"Bearer {text}"}
 
 
@@ -247,7 +249,13 @@ TOKEN_ROUTES = [
 @pytest.mark.parametrize(("method", "path"), TOKEN_ROUTES)
 def test_routes_for_analysts_need_a_token_in_force(running: Running, method: str, path: str) -> None:
     stranger = token.issue(
-        Credential(network=banks.NETWORK, analyst=banks.ANALYST, not_before=0, not_after=2**40),
+        Credential(
+            audience=banks.unsafe_key("service").public,
+            network=banks.NETWORK,
+            analyst=banks.ANALYST,
+            not_before=NOW,
+            not_after=NOW + 9,
+        ),
         SigningKey.generate(),
     )
     cases = [
@@ -257,6 +265,9 @@ def test_routes_for_analysts_need_a_token_in_force(running: Running, method: str
         ({"Authorization": "Bearer *"}, (401, "auth.bad-token")),
         ({"Authorization": f"Bearer {stranger}"}, (401, "auth.bad-token")),
         (bearer(banks.ANALYST, not_after=NOW), (401, "auth.expired-token")),
+        (bearer(banks.ANALYST, not_before=NOW + 1), (401, "auth.expired-token")),
+        (bearer(banks.ANALYST, not_after=NOW + 3600), (401, "auth.expired-token")),
+        (bearer(banks.ANALYST, audience="ab" * 32), (403, "auth.other-service")),
         (bearer("outsider"), (403, "auth.stranger")),
         (bearer(banks.ANALYST, network="other"), (404, "usage.unknown-network")),
     ]
@@ -764,7 +775,7 @@ def test_health_and_openapi_need_no_credential(running: Running) -> None:
         "schemas"
     ].keys()
     listed = {(method, path) for path, methods in document["paths"].items() for method in methods}
-    assert len(listed) == 12
+    assert len(listed) == 13
     missing = "#/components/schemas/"
     names = {part.split('"')[0] for part in running.http.get("/openapi.json").text.split(missing)[1:]}
     assert names <= document["components"]["schemas"].keys()

@@ -8,7 +8,6 @@ state.db            the journal
 jobs/ID/            one directory for each running job, removed at its end
 """
 
-import ipaddress
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from xor.model.dataset import NAME, DatasetEntry, Strict
 from xor.plan.oprf.exchange import BACK_ENDS, Oprf
 from xor.policy.document import Policy
 from xor.signing import Envelope, SigningKey
+from xor.wire.http import is_loopback
 from xor.wire.trust import Trust, open_agreement
 
 Format = Literal["csv", "parquet"]
@@ -35,6 +35,8 @@ class Settings(Strict):
 
     Args:
         agreement: hash of the pinned agreement: a changed file is noticed.
+        service: its address, `https://HOST:PORT`.
+        ca: PEM file of the authorities that certify the service, or `system`. None: its key in the agreement.
         listen: where other machines reach it, `HOST:PORT`; port 0 takes a free one. None: it only dials.
         advertise: the address that others are told, if it is not where this machine listens.
         job_timeout_s: how long a worker may run before it is killed.
@@ -53,6 +55,7 @@ class Settings(Strict):
     network: str = Bounded(pattern=NAME)
     agreement: str = Bounded(pattern=HEX_32_BYTES)
     service: str = Bounded(max_length=300)
+    ca: str | None = Bounded(default=None, max_length=1000)
     listen: str | None = Bounded(default=None, max_length=300)
     advertise: str | None = Bounded(default=None, max_length=300)
     connect_timeout_s: int = Bounded(default=60, ge=1, le=3600)
@@ -169,33 +172,20 @@ class Directory:
 
 
 def check_service_url(url: str) -> None:
-    """Refuses a service that could be overheard: while there is no TLS, it is on this computer.
+    """Refuses a line to the service that could be overheard.
 
     Raises:
-        UsageError: the scheme is not http, or the host is not a loopback address.
+        UsageError: it is no https address, nor one of http on this computer.
     """
     parts = urlsplit(url)
-    if parts.scheme != "http":
+    if parts.scheme == "https" and parts.hostname:
+        return
+    if parts.scheme != "http" or not is_loopback(parts.hostname or ""):
         raise UsageError(
-            f"the service is reached by http, not '{parts.scheme}'",
-            code="usage.no-tls-yet",
-            hint="TLS at the service is not built yet; until then it runs on this computer only.",
+            "the service is not reached by https",
+            code="usage.plain-http",
+            hint="https://HOST:PORT in machine.toml; http works with a service on this computer only.",
         )
-    if not is_loopback(parts.hostname or ""):
-        raise UsageError(
-            f"the service at '{parts.hostname}' is not on this computer",
-            code="usage.not-loopback",
-            hint="until the service speaks TLS, only 127.0.0.1, ::1 and localhost are allowed.",
-        )
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def parse_address(text: str) -> tuple[str, int]:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import random
-import ssl
 from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from pydantic import BaseModel
 from xor.errors import InternalError, PeerError, XorError
 from xor.machine.directory import Directory
 from xor.signing import Envelope, seal_envelope
-from xor.wire import http
+from xor.wire import http, tls
 from xor.wire.messages import Announce, Approval, Failure, Inbox, Manifest, Offer, Poll, Progress, Refusal
 
 MAX_ANSWER_BYTES = 64 * 2**20
@@ -65,8 +64,7 @@ class Link:
             base_url=directory.settings.service,
             # No proxies, certificates or passwords from the environment.
             trust_env=False,
-            # There is no TLS to the service yet; a context that trusts nobody reads no certificates.
-            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            verify=tls.client_context(directory.trust.agreement.service_key, directory.settings.ca),
             timeout=TIMEOUT_S,
         )
 

@@ -66,7 +66,7 @@ from xor.machine.orders import (
 from xor.machine.outbox import Outbox
 from xor.machine.workers import NO_WORKER, Workers
 from xor.signing import Envelope
-from xor.wire import metrics
+from xor.wire import metrics, tls
 from xor.wire.messages import Announce, Entry, Progress
 
 HEARTBEAT_S = 10.0
@@ -425,7 +425,8 @@ class Machine:
 def confine(directory: Directory) -> None:
     """Confines the machine itself to its directory and its datasets' sources; its workers inherit that."""
     sources = [Path(each.source.path) for each in directory.holdings.values()]
-    level = sandbox.confine([directory.path, *sources], [directory.path])
+    authorities = tls.ca_paths(directory.settings.ca)
+    level = sandbox.confine([directory.path, *sources, *authorities], [directory.path])
     if level != sandbox.ENFORCED:
         log.warning("THIS MACHINE IS NOT CONFINED TO ITS FILES BY THIS KERNEL", level=level)
 

@@ -49,10 +49,11 @@ from xor.wire.http import (
     PROBLEM_TYPE,
     READY,
     STREAM_TYPE,
+    TOKENS,
     encode_problem,
     read_manifest_header,
 )
-from xor.wire.messages import JobView, NetworkView
+from xor.wire.messages import JobView, NetworkView, TokenView
 
 MAX_LISTED = 1000
 
@@ -141,6 +142,9 @@ def _add_routes(app: FastAPI) -> None:
     app.add_api_route(HEALTH, health, methods=["GET"])
     app.add_api_route(READY, ready, methods=["GET"], response_model=Ready, responses={503: {"model": Ready}})
     app.add_api_route("/v1/networks/{network}", network_view, methods=["GET"], response_model=NetworkView)
+    app.add_api_route(
+        TOKENS, log_in, methods=["POST"], response_model=TokenView, openapi_extra=envelope_body("a login")
+    )
     plan = envelope_body("a placed plan")
     app.add_api_route(
         "/v1/networks/{network}/jobs", submit, methods=["POST"], responses=_NEW, openapi_extra=plan
@@ -182,6 +186,11 @@ async def ready(service: Served) -> Response:
     lacks = await service.unready()
     answer = Ready(status="not ready" if lacks else "ready", lacks=list(lacks))
     return Response(encode(answer), status_code=503 if lacks else 200, media_type=JSON_TYPE)
+
+
+async def log_in(envelope: ShortEnvelope, service: Served) -> Response:
+    """An API token for an analyst: the body says who asks, signed with that analyst's key."""
+    return _json(await service.log_in(envelope))
 
 
 async def network_view(network: NetworkName, caller: Caller, service: Served) -> Response:

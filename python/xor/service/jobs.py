@@ -37,6 +37,8 @@ class Settings:
     Args:
         result_days: how long released streams are kept.
         database: URL of a PostgreSQL database; None: a SQLite file in the service's directory.
+        names: hosts and addresses under which the service is reached from elsewhere.
+        certificate, certificate_key: PEM files, if its operator brings a TLS certificate.
         metrics: loopback address `HOST:PORT` where Prometheus finds metrics; None: nowhere.
         drain_s: how long a service that was told to stop waits for uploads and downloads under way.
     """
@@ -44,6 +46,9 @@ class Settings:
     timeouts: Timeouts = field(default_factory=Timeouts)
     result_days: int = 30
     database: str | None = field(default=None, repr=False)
+    names: tuple[str, ...] = ()
+    certificate: str | None = None
+    certificate_key: str | None = None
     metrics: str | None = None
     drain_s: int = 30
     clock: Callable[[], int] = wall_clock

@@ -14,6 +14,7 @@ from xor.service import admission, core, setup
 from xor.service.bell import Bell, waited
 from xor.service.blobs import Blobs, unstalled
 from xor.service.catalogue import Catalogue
+from xor.service.certificate import Certificate
 from xor.service.core import Arrived, Submitted
 from xor.service.freshness import Freshness
 from xor.service.jobs import Jobs, Known, Settings, job_topic, player_topic
@@ -37,6 +38,7 @@ from xor.wire.messages import (
     Offer,
     Progress,
     Refusal,
+    TokenView,
 )
 from xor.wire.trust import Trust
 
@@ -71,6 +73,7 @@ class Service:
         self._directory = directory
         self._lock = _locked(directory / setup.LOCK)
         self._key = SigningKey.load(directory / setup.KEY)
+        self.certificate = Certificate(directory, settings, self._key)
         self.networks = setup.load_networks(directory, self._key)
         self._trust = {name: network.trust for name, network in self.networks.items()}
         self._store = Store(settings.database or directory / setup.DATABASE)
@@ -250,6 +253,13 @@ class Service:
         self._catalogue.hear(poll.network, poll.player, self.now)
         answer = Inbox(network=poll.network, player=poll.player, nonce=poll.nonce, entries=entries)
         return seal_envelope(answer, self._key)
+
+    async def log_in(self, envelope: Envelope) -> TokenView:
+        """Answers an analyst's signed request with a token for the network that it names."""
+        login = self._trust_of(envelope).login(envelope)
+        self._freshness.check(login.nonce, login.at, self.now)
+        text = token.new(login.network, login.analyst, self._key, self.now)
+        return TokenView(token=text, lasts_s=token.LASTS_S)
 
     async def announce(self, envelope: Envelope) -> None:
         """Takes a machine's heartbeat."""

@@ -42,7 +42,6 @@ from xor.wire.trust import agreement_hash
 HOST = "127.0.0.1"
 DEFAULT_PORT = 3000
 VALID_DAYS = 365
-TOKEN_DAYS = 7
 SIMULATED_REASON = "a local network on one computer: the clean room has no hardware protection"
 
 Say = Callable[[str], None]
@@ -100,7 +99,7 @@ class LocalNetwork:
         for dataset in network.datasets:
             if dataset.policy is not None:
                 self._sign_anew(network.name, dataset, _policy_text(self.file, dataset.policy), say)
-        with open_session("localhost", self.port, use_ssl=False) as session:
+        with open_session("localhost", self.port) as session:
             self._wait_in_force(session, network, timeout_s)
 
     def _sign_anew(self, network: str, dataset: DatasetSection, text: str, say: Say) -> None:
@@ -164,7 +163,7 @@ class LocalNetwork:
             for each in started:
                 each.stop()
             raise
-        say(f"service on http://{HOST}:{self.port}, machines: {', '.join(players)}")
+        say(f"service on https://{HOST}:{self.port}, machines: {', '.join(players)}")
         return tuple(started)
 
     def start_machine(self, player: str, environment: Mapping[str, str] | None = None) -> Started:
@@ -242,7 +241,7 @@ class _Maker:
                 player=player.name,
                 key=self.player_keys[player.name],
                 agreement=signed,
-                service_url=f"http://{HOST}:{self.local.port}",
+                service_url=f"https://{HOST}:{self.local.port}",
                 listen=f"{HOST}:0",
                 memory_mib=limits[player.name].memory_mib,
                 disk_mib=limits[player.name].disk_mib,
@@ -357,18 +356,11 @@ class _Maker:
 
     def _write_profile(self, agreement: Agreement) -> None:
         analyst = agreement.analysts[0].name
-        token = service_setup.issue_token(
-            self.directory / "service",
-            agreement.network,
-            analyst,
-            self.now - 60,
-            self.now + TOKEN_DAYS * 86400,
-        )
         profile = Profile(
             host="localhost",
             port=self.local.port,
-            token=token,
             analyst=analyst,
+            service_key=agreement.service_key,
             signing_key=self.directory / "analysts" / f"{analyst}.key",
             seal_key=self.directory / "analysts" / f"{analyst}.seal.key",
             networks={agreement.network: agreement_hash(agreement)},

@@ -21,6 +21,7 @@ MANIFEST_HEADER = "X-Xor-Manifest"
 
 HEALTH = "/v1/health"
 READY = "/v1/ready"
+TOKENS = "/v1/tokens"
 JOBS = "/v1/jobs"
 INBOX = "/v1/machines/inbox"
 ANNOUNCE = "/v1/machines/announce"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from conftest import wait_until
 from fake_service import FakeService
 
+from conftest import wait_until
 from xor.errors import UsageError
 from xor.machine import setup as machine_setup
 from xor.machine.directory import Directory, check_service_url
@@ -265,12 +265,13 @@ def test_a_stream_that_was_finished_is_uploaded_with_the_same_bytes_after_a_rest
 @pytest.mark.parametrize(
     ("url", "code"),
     [
-        ("https://localhost:3000", "usage.no-tls-yet"),
-        ("http://service.example:3000", "usage.not-loopback"),
-        ("http://10.0.0.1:3000", "usage.not-loopback"),
+        ("ftp://localhost:3000", "usage.plain-http"),
+        ("https://", "usage.plain-http"),
+        ("http://service.example:3000", "usage.plain-http"),
+        ("http://10.0.0.1:3000", "usage.plain-http"),
     ],
 )
-def test_a_service_elsewhere_is_refused_by_name_while_there_is_no_tls(url, code):
+def test_a_line_that_could_be_overheard_is_refused(url, code):
     with pytest.raises(UsageError) as raised:
         check_service_url(url)
     assert raised.value.code == code

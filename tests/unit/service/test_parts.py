@@ -17,7 +17,7 @@ from xor.service.problems import CLASSES, status_of
 from xor.signing import seal_envelope
 from xor.testing import three_banks as banks
 from xor.testing.letters import Letters
-from xor.wire import http, token
+from xor.wire import http
 
 NOW = banks.NOW
 
@@ -175,8 +175,6 @@ def test_a_directory_serves_what_was_laid_down(directory: Path) -> None:
     key = banks.unsafe_key("service")
     networks = setup.load_networks(directory, key)
     assert networks[banks.NETWORK].trust.agreement == banks.agreement()
-    text = setup.issue_token(directory, banks.NETWORK, banks.ANALYST, NOW, NOW + 9)
-    assert token.read(text, key.public, NOW).analyst == banks.ANALYST
     owners = [banks.unsafe_key(name) for name in banks.OWNERS]
     setup.create(directory, [seal_envelope(banks.agreement(), *owners)])
 
