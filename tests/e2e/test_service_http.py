@@ -7,7 +7,7 @@ import shutil
 import socket
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import httpx2
 import pytest
 import uvicorn
 from prometheus_client import generate_latest
+from starlette.routing import Route
 
 from xor import log
 from xor.errors import XorError
@@ -37,9 +38,11 @@ from xor.wire.messages import (
     JobState,
     JobView,
     Kind,
+    Login,
     NetworkView,
     Poll,
     Progress,
+    TokenView,
 )
 from xor.wire.trust import Trust
 
@@ -277,7 +280,10 @@ def test_routes_for_analysts_need_a_token_in_force(running: Running, method: str
         assert ("www-authenticate" in answer.headers) == (expected[0] == 401)
 
 
+OPEN_ROUTES = [("GET", http.HEALTH), ("GET", http.READY), ("GET", "/openapi.json")]
+UPLOAD_ROUTES = [("PUT", http.blob_path("a" * 64, 0, 0))]
 SIGNED_ROUTES = [
+    ("POST", http.TOKENS),
     ("POST", http.entries_path("a" * 64)),
     ("POST", http.progress_path("a" * 64)),
     ("POST", http.ANNOUNCE),
@@ -293,6 +299,80 @@ def test_routes_for_signed_messages_refuse_what_is_no_envelope(
     loose = b" " + envelope.to_bytes()
     for body in (b"", b"{}", b"null", b"\xff", b'{"payload":1}', loose):
         assert code_of(running.http.request(method, path, content=body))[0] == 400
+
+
+def test_every_route_is_in_one_of_the_tables_above(running: Running) -> None:
+    tried = {*TOKEN_ROUTES, *OPEN_ROUTES, *UPLOAD_ROUTES, *SIGNED_ROUTES}
+    for route in running.app.routes:
+        assert isinstance(route, Route)
+        methods = (route.methods or set()) - {"HEAD"}
+        matching = {(method, path) for method, path in tried if route.path_regex.match(path)}
+        assert matching, route.path
+        assert methods <= {method for method, _ in matching}, route.path
+
+
+def everybody_but(*members: str) -> set[str]:
+    return {"player-0", "player-1", banks.ANALYST, "auditors", "service", "nobody", *banks.OWNERS} - {
+        *members
+    }
+
+
+def test_signed_messages_count_only_from_whom_they_name_and_only_once(
+    running: Running, letters: Letters
+) -> None:
+    running.submit(letters)
+    now = running.clock.now
+    messages: dict[str, Callable[..., Any]] = {
+        http.TOKENS: login,
+        http.INBOX: lambda **changes: running.poll_of("player-0", **changes),
+        http.ANNOUNCE: lambda **changes: announcement("player-0", **({"at": now} | changes)),
+    }
+    for path, make in messages.items():
+        right = "player-0" if path != http.TOKENS else banks.ANALYST
+        for by in everybody_but(right):
+            answer = running.http.post(path, content=signed(make(), by).to_bytes())
+            assert code_of(answer) == (401, "auth.bad-signature"), (path, by)
+        for at in (now - 61, now + 61):
+            answer = running.http.post(path, content=signed(make(at=at)).to_bytes())
+            assert code_of(answer) == (401, "auth.stale"), path
+        answer = running.http.post(path, content=signed(make(network="other"), right).to_bytes())
+        assert code_of(answer) == (404, "usage.unknown-network"), path
+        once = signed(make()).to_bytes()
+        assert running.http.post(path, content=once).status_code < 300, path
+        assert code_of(running.http.post(path, content=once)) == (401, "auth.replayed"), path
+    for by in everybody_but("player-0"):
+        for path, document in (
+            (http.entries_path(letters.job), letters.approval("player-0")),
+            (http.progress_path(letters.job), letters.progress("player-0")),
+        ):
+            answer = running.http.post(path, content=signed(document, by).to_bytes())
+            assert code_of(answer) == (401, "auth.bad-signature"), (path, by)
+
+
+def login(analyst: str = banks.ANALYST, **changes: Any) -> Login:
+    body = {"network": banks.NETWORK, "agreement": TRUST.hash, "analyst": analyst, "at": NOW}
+    return Login.model_validate(body | {"nonce": os.urandom(32).hex()} | changes)
+
+
+def test_an_analyst_who_logs_in_gets_a_short_lived_token_of_its_own(running: Running) -> None:
+    answer = running.http.post(http.TOKENS, content=signed(login("auditors")).to_bytes())
+    view = TokenView.model_validate_json(answer.content)
+    credential = token.read(view.token, banks.unsafe_key("service").public, NOW)
+    assert (credential.analyst, credential.network) == ("auditors", banks.NETWORK)
+    assert credential.audience == banks.unsafe_key("service").public
+    assert view.lasts_s == credential.not_after - NOW == 900
+    headers = {"Authorization": f"Bearer {view.token}"}
+    assert running.http.get(http.JOBS, headers=headers).status_code == 200
+    running.clock.now += 900
+    assert code_of(running.http.get(http.JOBS, headers=headers)) == (401, "auth.expired-token")
+
+
+def test_a_login_under_another_agreement_is_meant_for_another_service(running: Running) -> None:
+    answer = running.http.post(http.TOKENS, content=signed(login(agreement="ab" * 32)).to_bytes())
+    assert code_of(answer) == (403, "auth.other-agreement")
+    for player in ("player-0", "nobody"):
+        answer = running.http.post(http.TOKENS, content=signed(login(player)).to_bytes())
+        assert code_of(answer) == (403, "auth.stranger")
 
 
 def test_another_member_sees_no_job_that_is_not_for_it(running: Running, letters: Letters) -> None:
@@ -595,7 +675,7 @@ def test_old_results_are_deleted_and_said_to_be(running: Running, letters: Lette
     running.clock.now += 31 * 86400
     running.restart()
     _, node, side = letters.streams[0]
-    headers = bearer(banks.ANALYST, not_after=NOW + 10**8)
+    headers = bearer(banks.ANALYST, not_before=running.clock.now - 9, not_after=running.clock.now + 9)
     # The clock task sweeps right after the start; the health route does not wait for it.
     while blobs_of(running):
         assert running.http.get(http.HEALTH).status_code == 200

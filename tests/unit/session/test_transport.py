@@ -8,8 +8,9 @@ import pytest
 
 from xor.errors import AuthError, PeerError, UsageError
 from xor.session.transport import HttpTransport, NoAnswer
-from xor.wire.http import PROBLEM_TYPE, encode_problem
-from xor.wire.messages import JobState, JobView
+from xor.signing import Envelope
+from xor.wire.http import PROBLEM_TYPE, TOKENS, encode_problem
+from xor.wire.messages import JobState, JobView, TokenView
 
 JOB = "ab" * 32
 VIEW = JobView(job=JOB, network="two-parties", analyst="fraud-desk", state=JobState.WAITING)
@@ -122,3 +123,32 @@ def test_the_services_errors_reach_the_analyst_with_their_hint():
     problem = encode_problem(UsageError("no such job", code="usage.unknown-job", hint="list them"), 404, "no")
     with pytest.raises(UsageError, match="list them"):
         over(lambda _request: httpx2.Response(404, content=problem)).job("two-parties", JOB, 0, 0)
+
+
+def test_a_session_logs_in_once_for_each_network_and_again_before_the_token_expires(monkeypatch):
+    asked: list[tuple[str, str]] = []
+    now = [1000.0]
+    monkeypatch.setattr("xor.session.transport.time.monotonic", lambda: now[0])
+
+    def login(network: str) -> Envelope:
+        return Envelope("login", network.encode(), ())
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == TOKENS:
+            network = Envelope.from_bytes(request.content).payload.decode()
+            view = TokenView(token=f"xor_{network}_{now[0]:.0f}", lasts_s=900)
+            return httpx2.Response(200, content=view.model_dump_json())
+        asked.append((request.url.path, request.headers["authorization"]))
+        return httpx2.Response(200, content="[]")
+
+    inner = httpx2.MockTransport(answer)
+    line = HttpTransport("localhost", 3000, token=None, login=login, context=None, inner=inner)
+    for later_s, network in ((0, "a"), (830, "a"), (0, "b"), (15, "a")):
+        now[0] += later_s
+        line.jobs(network)
+    assert [bearer for _, bearer in asked] == [
+        "Bearer xor_a_1000",
+        "Bearer xor_a_1000",
+        "Bearer xor_b_1830",
+        "Bearer xor_a_1845",
+    ]
