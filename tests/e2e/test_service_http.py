@@ -1,6 +1,7 @@
 """The service over real sockets: who may do what, and what bad input gets."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import shutil
@@ -14,8 +15,12 @@ from typing import Any
 
 import httpx2
 import pytest
+import schemathesis
 import uvicorn
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from prometheus_client import generate_latest
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.routing import Route
 
 from xor import log
@@ -25,6 +30,7 @@ from xor.service import setup
 from xor.service.app import create_app
 from xor.service.core import Timeouts
 from xor.service.jobs import Settings
+from xor.service.limits import Rate
 from xor.service.shell import Service
 from xor.signing import Envelope, SigningKey, canonical, parse_canonical, seal_envelope
 from xor.testing import three_banks as banks
@@ -375,6 +381,93 @@ def test_a_login_under_another_agreement_is_meant_for_another_service(running: R
         assert code_of(answer) == (403, "auth.stranger")
 
 
+def test_who_asks_too_often_is_put_off_and_others_are_not(running: Running, monkeypatch: Any) -> None:
+    monkeypatch.setattr("xor.service.shell.MEMBER", Rate(5, 0))
+    mine = bearer(banks.ANALYST)
+    answers = [running.http.get(http.JOBS, headers=mine) for _ in range(6)]
+    assert [each.status_code for each in answers] == [200] * 5 + [429]
+    assert code_of(answers[-1]) == (429, http.TOO_MANY)
+    assert answers[-1].headers["retry-after"] == "1"
+    assert running.http.get(http.JOBS, headers=bearer("auditors")).status_code == 200
+    assert running.inbox("player-0").entries == ()
+    # Who pretends to be somebody else does not use up what is theirs.
+    for _ in range(9):
+        forged = signed(running.poll_of("player-0"), by="player-1").to_bytes()
+        assert code_of(running.http.post(http.INBOX, content=forged)) == (401, "auth.bad-signature")
+    assert running.inbox("player-0").entries == ()
+
+
+def test_an_address_that_asks_too_often_is_put_off(running: Running, monkeypatch: Any) -> None:
+    monkeypatch.setattr("xor.service.app.ADDRESS", Rate(3, 0))
+    answers = [running.http.get(http.HEALTH) for _ in range(4)]
+    assert [each.status_code for each in answers] == [200, 200, 200, 429]
+    assert code_of(answers[-1]) == (429, http.TOO_MANY)
+
+
+def test_one_member_does_not_hold_all_open_requests(running: Running, monkeypatch: Any) -> None:
+    monkeypatch.setattr("xor.service.shell.MAX_OPEN_OF_MEMBER", 2)
+    with contextlib.ExitStack() as waiting:
+        for _ in range(2):
+            line = waiting.enter_context(raw(running))
+            send(line, http.INBOX, signed(running.poll_of("player-0", wait_s=3)).to_bytes())
+        while running.service.limits.open_requests((banks.NETWORK, "player-0")) < 2:
+            running.http.get(http.HEALTH)
+        poll = signed(running.poll_of("player-0")).to_bytes()
+        assert code_of(running.http.post(http.INBOX, content=poll)) == (429, http.TOO_MANY)
+        assert running.inbox("player-1").entries == ()
+    while running.service.limits.open_requests((banks.NETWORK, "player-0")):
+        running.http.get(http.HEALTH)
+    assert running.inbox("player-0").entries == ()
+
+
+def raw(running: Running) -> socket.socket:
+    return socket.create_connection((running.http.base_url.host, running.http.base_url.port))
+
+
+def send(line: socket.socket, path: str, body: bytes) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    line.sendall(head.encode() + body)
+
+
+@pytest.mark.parametrize("headers", [bearer(banks.ANALYST), {}], ids=["with token", "without"])
+def test_the_service_does_what_its_openapi_document_says(running: Running, headers: dict[str, str]) -> None:
+    """Requests made from the document, good and bad: no bug, and only documented statuses, types and forms.
+
+    Nothing made up has a valid signature; so a refusal is no sign that the document lies.
+    """
+    url = str(running.http.base_url).rstrip("/")
+    document = schemathesis.openapi.from_url(f"{url}/openapi.json")
+    tried = 0
+    for found in document.get_all_operations():
+        operation = found.ok()
+
+        cases = st.one_of(operation.as_strategy(generation_mode=mode) for mode in modes_of(operation))
+
+        @settings(
+            max_examples=30,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=cases)
+        def answers_properly(case: schemathesis.Case) -> None:
+            nonlocal tried
+            tried += 1
+            answer = case.call(headers=headers)
+            case.validate_response(answer, excluded_checks=[positive_data_acceptance])
+
+        answers_properly()
+    assert tried > 200
+
+
+def modes_of(operation: schemathesis.APIOperation) -> list[schemathesis.GenerationMode]:
+    """Without parameters and body there is nothing to get wrong."""
+    has_input = operation.body or operation.path_parameters or operation.query or operation.headers
+    return list(schemathesis.GenerationMode) if has_input else [schemathesis.GenerationMode.POSITIVE]
+
+
 def test_another_member_sees_no_job_that_is_not_for_it(running: Running, letters: Letters) -> None:
     running.run(letters)
     other = bearer("auditors")
@@ -482,7 +575,9 @@ def test_an_upload_that_breaks_off_leaves_nothing_and_can_be_sent_again(
         line.shutdown(socket.SHUT_WR)
         while line.recv(4096):
             pass
-    assert blobs_of(running) == []
+    # The connection ends first; what was stored goes when the service has noticed.
+    while blobs_of(running):
+        running.http.get(http.HEALTH)
     assert running.upload(letters, stream, content).status_code == 201
     assert [path.read_bytes() for path in blobs_of(running)] == [content]
 
@@ -641,17 +736,18 @@ def test_many_machines_may_wait_at_once(running: Running, letters: Letters) -> N
         async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=60, limits=limits) as client:
             polls = [
                 asyncio.create_task(
-                    client.post(http.INBOX, content=signed(running.poll_of("player-1", wait_s=50)).to_bytes())
+                    client.post(http.INBOX, content=signed(running.poll_of(player, wait_s=50)).to_bytes())
                 )
-                for _ in range(200)
+                for player in ("player-0", "player-1")
+                for _ in range(90)
             ]
-            while len(running.service._bell._waiting.get(("player", banks.NETWORK, "player-1"), ())) < 200:
+            while sum(map(len, running.service._bell._waiting.values())) < 180:
                 await asyncio.sleep(0)
             await asyncio.to_thread(running.submit, letters)
             answers = await asyncio.gather(*polls)
             return sum(answer.status_code == 200 for answer in answers)
 
-    assert asyncio.run(scene()) == 200
+    assert asyncio.run(scene()) == 180
 
 
 def test_silent_machines_are_named_when_their_time_is_up(tmp_path: Path, letters: Letters) -> None:

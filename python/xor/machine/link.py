@@ -26,6 +26,7 @@ NOT_YET = (
     "usage.broken-off",
     "resource.disk-full",
     "resource.log-unwritable",
+    http.TOO_MANY,
 )
 """Refusals that pass: the service has not heard yet what this machine has, or it has no room just now."""
 

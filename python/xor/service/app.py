@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
@@ -14,13 +15,15 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from xor import log
-from xor.errors import InternalError, UsageError, XorError
+from xor.errors import InternalError, ResourceError, UsageError, XorError
 from xor.model.agreement import HEX_32_BYTES
 from xor.model.dataset import NAME
 from xor.service.configuration import read_settings
 from xor.service.jobs import Settings
+from xor.service.limits import ADDRESS, MAX_OPEN_OF_ADDRESS
 from xor.service.metrics import route_of
 from xor.service.problems import status_of
 from xor.service.requests import (
@@ -128,9 +131,10 @@ def create_app(directory: FilePath, settings: Settings | None = None) -> FastAPI
         redoc_url=None,
         lifespan=lifespan,
         redirect_slashes=False,
-        responses={"default": {"model": Problem, "description": "A problem document."}},
+        responses={"default": {"description": "A problem document."}},
     )
     app.state.service = service
+    app.add_middleware(partial(_limited, service))
     app.add_middleware(service.metrics.measured)
     _add_routes(app)
     _add_problems(app)
@@ -273,6 +277,25 @@ def _job(view: JobView, is_new: bool) -> Response:
     return Response(encode(view), status_code=201 if is_new else 200, media_type=JSON_TYPE)
 
 
+def _limited(service: Service, app: ASGIApp) -> ASGIApp:
+    """The application, for callers whose address has not asked too much."""
+
+    async def limited(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        address = ("address", (scope.get("client") or ("", 0))[0])
+        try:
+            service.limits.take(address, ADDRESS)
+            with service.limits.open(address, MAX_OPEN_OF_ADDRESS):
+                await app(scope, receive, send)
+        except ResourceError as error:
+            answer = await _on_error(Request(scope), error)
+            await answer(scope, receive, send)
+
+    return limited
+
+
 def _add_problems(app: FastAPI) -> None:
     app.add_exception_handler(XorError, _on_error)
     app.add_exception_handler(HTTPException, _on_http)
@@ -283,7 +306,7 @@ def _add_problems(app: FastAPI) -> None:
 async def _on_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, XorError)
     status, title = status_of(error)
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}}.get(status)
     body = encode_problem(error, status, title)
     return Response(body, status_code=status, media_type=PROBLEM_TYPE, headers=headers)
 
@@ -331,9 +354,17 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         document = get_openapi(title=app.title, version=app.version, routes=app.routes)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         template = "#/components/schemas/{model}"
-        for model in (EnvelopeModel, SignatureModel):
+        for model in (EnvelopeModel, SignatureModel, Problem):
             schema = model.model_json_schema(ref_template=template)
             schema.pop("$defs", None)
             schemas.setdefault(model.__name__, schema)
+        problem = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                operation["responses"]["default"]["content"] = problem
+                # FastAPI's own words about parameters; ours are a problem document like all others.
+                operation["responses"].pop("422", None)
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
         app.openapi_schema = document
     return app.openapi_schema

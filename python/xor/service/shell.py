@@ -5,7 +5,7 @@ import fcntl
 import shutil
 import time
 from collections.abc import AsyncIterable, Callable, Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import IO, ParamSpec, TypeVar
 
@@ -18,6 +18,7 @@ from xor.service.certificate import Certificate
 from xor.service.core import Arrived, Submitted
 from xor.service.freshness import Freshness
 from xor.service.jobs import Jobs, Known, Settings, job_topic, player_topic
+from xor.service.limits import MAX_OPEN_OF_MEMBER, MEMBER, Limits
 from xor.service.metrics import Metrics
 from xor.service.setup import Network
 from xor.service.store import Store, read
@@ -82,6 +83,7 @@ class Service:
         self._bell = Bell()
         self._freshness = Freshness(self.now)
         self.metrics = Metrics()
+        self.limits = Limits()
         self._jobs = Jobs(
             metrics=self.metrics,
             store=self._store,
@@ -148,6 +150,7 @@ class Service:
                 f"'{credential.analyst}' is no analyst of network '{credential.network}' any more",
                 code="auth.stranger",
             )
+        self._count(credential.network, credential.analyst)
         return credential
 
     def network(self, name: str) -> Network:
@@ -181,6 +184,7 @@ class Service:
             raise UsageError("a document of this type cannot be posted here", code="usage.bad-envelope")
         trust = self._trust[(await self._jobs.known(job_id)).job.plan.network]
         document = await _apart(envelope, read, trust, kind, envelope)
+        self._count(trust.agreement.network, core.slot_of(document).member)
         known, is_new = await self._jobs.deliver(job_id, Arrived(document, envelope, self.now))
         return self._view(known), is_new
 
@@ -190,13 +194,15 @@ class Service:
         """Stores a stream, then logs its manifest. Says whether it is new."""
         job = (await self._jobs.known(job_id)).job
         manifest = await _apart(envelope, self._trust[job.plan.network].manifest, envelope)
+        self._count(job.plan.network, manifest.player)
         if (manifest.plan, manifest.node, manifest.side) != (job_id, *stream):
             raise UsageError("the manifest is about another stream", code="usage.wrong-stream")
         if core.is_repeat(job, manifest, envelope):
             await _drain(manifest, body)
             return self._view(await self._jobs.known(job_id)), False
         path = self._blobs.path(job_id, core.digest(envelope))
-        await self._blobs.receive(manifest, path, body)
+        with self._lasting(job.plan.network, manifest.player):
+            await self._blobs.receive(manifest, path, body)
         try:
             known, is_new = await self._jobs.deliver(job_id, Arrived(manifest, envelope, self.now))
         except XorError:
@@ -224,7 +230,8 @@ class Service:
 
     async def view(self, job_id: str, credential: Credential, after: int, wait_s: int) -> JobView:
         """A job and its news; waits for some if there are none and the job has not ended."""
-        with self._bell.listening(job_topic(job_id)) as rung:
+        lasting = self._lasting(credential.network, credential.analyst)
+        with lasting, self._bell.listening(job_topic(job_id)) as rung:
             view = await self._page(job_id, credential, after)
             if view.entries or view.state.is_final or not await waited(rung, wait_s):
                 return view
@@ -243,10 +250,12 @@ class Service:
         """Answers a machine's poll: the log entries that concern it; waits if there are none."""
         trust = self._trust_of(envelope)
         poll = trust.poll(envelope)
+        self._count(poll.network, poll.player)
         self._freshness.check(poll.nonce, poll.at, self.now)
         self._catalogue.hear(poll.network, poll.player, self.now)
         mine = (poll.network, poll.player, poll.after)
-        with self._bell.listening(player_topic(poll.network, poll.player)) as rung:
+        lasting = self._lasting(poll.network, poll.player)
+        with lasting, self._bell.listening(player_topic(poll.network, poll.player)) as rung:
             entries = await asyncio.to_thread(self._store.inbox, *mine)
             if not entries and await waited(rung, poll.wait_s):
                 entries = await asyncio.to_thread(self._store.inbox, *mine)
@@ -257,6 +266,7 @@ class Service:
     async def log_in(self, envelope: Envelope) -> TokenView:
         """Answers an analyst's signed request with a token for the network that it names."""
         login = self._trust_of(envelope).login(envelope)
+        self._count(login.network, login.analyst)
         self._freshness.check(login.nonce, login.at, self.now)
         text = token.new(login.network, login.analyst, self._key, self.now)
         return TokenView(token=text, lasts_s=token.LASTS_S)
@@ -265,6 +275,7 @@ class Service:
         """Takes a machine's heartbeat."""
         trust = await _apart(envelope, self._trust_of, envelope)
         said = await _apart(envelope, trust.announce, envelope)
+        self._count(said.network, said.player)
         self._freshness.check(said.nonce, said.at, self.now)
         async with self._announcing:
             await asyncio.to_thread(self._catalogue.announce, trust, said, self.now)
@@ -277,6 +288,7 @@ class Service:
         open_envelope(Progress, envelope, player.key)
         if (said.network, said.plan) != (job.plan.network, job_id) or said.player not in job.plan.players:
             raise AuthError("the progress is about another job", code="auth.other-job", job_id=job_id)
+        self._count(said.network, said.player)
         if job.state.is_final:
             return
         steps = self._progress.setdefault(job_id, {})
@@ -285,6 +297,13 @@ class Service:
             raise ResourceError("the job has too many steps", code="resource.too-many-steps", job_id=job_id)
         steps[step] = said
         self._bell.ring([job_topic(job_id)])
+
+    def _count(self, network: str, member: str) -> None:
+        """Counts a request that a member has proved to be its own."""
+        self.limits.take((network, member), MEMBER)
+
+    def _lasting(self, network: str, member: str) -> AbstractContextManager[None]:
+        return self.limits.open((network, member), MAX_OPEN_OF_MEMBER)
 
     async def _page(self, job_id: str, credential: Credential, after: int) -> JobView:
         known = await self._readable(job_id, credential)

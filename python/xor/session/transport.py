@@ -183,7 +183,8 @@ class HttpTransport:
                 if answer.status_code in _BUSY:
                     raise self._nothing("is busy")
                 if not answer.is_success:
-                    raise http.error_of(answer.status_code, _bounded(answer))
+                    error = http.error_of(answer.status_code, _bounded(answer))
+                    raise self._nothing("is busy") if error.code == http.TOO_MANY else error
                 yield answer
         except httpx2.ConnectError as error:
             if isinstance(_root(error), ssl.SSLCertVerificationError):

@@ -29,6 +29,9 @@ ANNOUNCE = "/v1/machines/announce"
 MAX_WAIT_S = 60
 """The longest that a long poll may ask to wait."""
 
+TOO_MANY = "resource.too-many-requests"
+"""The code of a request that was not looked at: the same one may be sent again in a second."""
+
 MAX_TEXT = 4000
 SERVICE_SAYS = "the service says: "
 _PROBLEM_PREFIX = "urn:xor:problem:"
