@@ -18,12 +18,12 @@ from pydantic import Field as Bounded
 from pydantic import ValidationError
 
 from xor.errors import AuthError, DataError, UsageError, XorError
+from xor.model.address import is_loopback
 from xor.model.agreement import HEX_32_BYTES
 from xor.model.dataset import NAME, DatasetEntry, Strict
 from xor.plan.oprf.exchange import BACK_ENDS, Oprf
 from xor.policy.document import Policy
 from xor.signing import Envelope, SigningKey
-from xor.wire.http import is_loopback
 from xor.wire.trust import Trust, open_agreement
 
 Format = Literal["csv", "parquet"]

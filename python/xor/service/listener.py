@@ -7,7 +7,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable
 
-from xor.wire.http import is_loopback
+from xor.model.address import is_loopback
 
 FIRST_BYTE_S = 10.0
 HANDSHAKE_S = 10.0

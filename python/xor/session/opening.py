@@ -8,12 +8,12 @@ from types import TracebackType
 from typing import Self
 
 from xor.errors import AuthError, UsageError
+from xor.model.address import is_loopback
 from xor.session.known import Known, login_request, pinned, verify_network
 from xor.session.profile import LOOK_UP, Profile, find_token, profile_path, read_profile
 from xor.session.transport import HttpTransport, Transport
 from xor.signing import Envelope
 from xor.wire import tls
-from xor.wire.http import is_loopback
 
 _open: list["Session"] = []
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from xor.errors import AuthError, UsageError
+from xor.model.address import is_loopback
 from xor.model.agreement import HEX_32_BYTES
 from xor.model.dataset import NAME
-from xor.wire.http import is_loopback
 
 TOKEN_VARIABLE = "XOR_API_TOKEN"
 LOOK_UP = "*"

@@ -5,7 +5,6 @@ The service turns an XorError into a problem document, whoever called turns it b
 
 import base64
 import binascii
-import ipaddress
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -35,16 +34,6 @@ TOO_MANY = "resource.too-many-requests"
 MAX_TEXT = 4000
 SERVICE_SAYS = "the service says: "
 _PROBLEM_PREFIX = "urn:xor:problem:"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` names this computer in a form that no resolver can turn into another."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def network_path(network: str) -> str:

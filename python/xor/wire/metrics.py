@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, start_http_server
 
 from xor.errors import ResourceError, UsageError
-from xor.wire.http import is_loopback
+from xor.model.address import is_loopback
 
 
 def new_registry() -> CollectorRegistry:

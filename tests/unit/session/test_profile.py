@@ -7,9 +7,9 @@ import pytest
 
 from xor import session
 from xor.errors import AuthError, UsageError
+from xor.model.address import is_loopback
 from xor.session.opening import current, shared_session
 from xor.session.profile import Profile, find_token, profile_path, read_profile, write_profile
-from xor.wire.http import is_loopback
 
 PIN = "ab" * 32
 
