@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from xor.engine import matched, memory, private
 from xor.engine.arrived import Arrived
-from xor.engine.local import Dataset, Table, load_all
+from xor.engine.local import Dataset, Table, fetched, load_all
 from xor.engine.sources import Source
 from xor.engine.stage import side_stream, side_table
 from xor.engine.streaming import Stream as Rows
@@ -169,7 +169,7 @@ class Worker:
         tables: dict[int, Brought] = {}
         for number, (step, side) in enumerate(work):
             if plan.is_late(step, side):
-                self._datasets = datasets
+                self._datasets = {name: fetched(each) for name, each in datasets.items()}
                 continue
             with self.stages.stage(f"the local part of step {step.node}"):
                 if held[number]:
