@@ -23,9 +23,10 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from xor.engine.postgres import PostgresSource, Snapshot, check_columns
 from xor.errors import PeerError, UsageError, XorError
 from xor.machine.capacity import MIB, capacity_of
-from xor.machine.directory import Directory, Holding, parse_address
+from xor.machine.directory import Directory, Holding, SourceFile, parse_address
 from xor.machine.link import Link
 from xor.model.agreement import Agreement
 from xor.policy.parse import in_force
@@ -41,6 +42,7 @@ SOON_S = 30 * 86_400
 SKEW_S = 5
 """More, and it is time to look at the clocks: messages count for a minute."""
 CONNECT_S = 5.0
+DATABASE_S = 10
 FEW_FILES = 256
 
 
@@ -124,13 +126,30 @@ def _dataset(directory: Directory, holding: Holding) -> Finding:
         in_force(policy, holding.entry)
     except XorError as error:
         return Finding(about, Grade.PROBLEM, error.message, error.hint)
-    if not os.access(holding.source.path, os.R_OK):
-        return Finding(about, Grade.PROBLEM, "its rows cannot be read", "see its source.toml.")
+    if (problem := _unreadable(holding)) is not None:
+        return problem
     seen = _highest_version(directory.state, holding.entry.name)
     if policy.policy_version < seen:
         hint = "its owner hands over the newest one, or signs a newer one."
         return Finding(about, Grade.PROBLEM, f"its policy is older than version {seen}, known here", hint)
     return Finding(about, Grade.OK, f"policy version {policy.policy_version}, rows can be read")
+
+
+def _unreadable(holding: Holding) -> Finding | None:
+    about, source = f"dataset {holding.entry.name}", holding.source
+    if isinstance(source, SourceFile):
+        if os.access(source.path, os.R_OK):
+            return None
+        return Finding(about, Grade.PROBLEM, "its rows cannot be read", "see its source.toml.")
+    try:
+        snapshot = Snapshot(source.database, DATABASE_S)
+        try:
+            check_columns(PostgresSource(holding.entry, snapshot, source.schema_name, source.table))
+        finally:
+            snapshot.close()
+    except XorError as error:
+        return Finding(about, Grade.PROBLEM, error.message, error.hint)
+    return None
 
 
 def _room(directory: Directory) -> Finding:

@@ -6,9 +6,10 @@ same rows: texts compare by their bytes (collation "C"), instants are read in UT
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import adbc_driver_manager
@@ -19,12 +20,13 @@ import sqlglot.expressions as exp
 from xor.engine.arrow import arrow_type
 from xor.engine.bounds import not_unique, text_too_long, too_many_rows
 from xor.engine.compile import POSTGRES, compile_duplicates, compile_query
+from xor.engine.sources import Inspection
 from xor.engine.sources.values import DoesNotFit, check_range, typed
 from xor.errors import DataError, InternalError, ResourceError, XorError
 from xor.model.address import DatabaseUrl
-from xor.model.dataset import DatasetEntry
+from xor.model.dataset import ColumnEntry, DatasetEntry
 from xor.model.types import BOOL, DATE, FLOAT64, INT64, TEXT, TIMESTAMP, DataType, Kind
-from xor.plan.relations import Relation
+from xor.plan.relations import Relation, Scan
 
 CONNECT_S = 10
 TYPES: Mapping[str, DataType] = {
@@ -74,7 +76,9 @@ class Snapshot:
             "default_transaction_read_only": "on",
             "statement_timeout": f"{timeout_s}s",
         }
-        uri = url.for_libpq(
+        # libpq's own idea of where the system's authorities lie is that of the computer that built it.
+        ca = url.ca or ssl.get_default_verify_paths().cafile or "system"
+        uri = replace(url, ca=ca).for_libpq(
             options=" ".join(f"-c {name}={value}" for name, value in settings.items()),
             connect_timeout=str(CONNECT_S),
             application_name="xor",
@@ -158,7 +162,7 @@ def checked(source: PostgresSource) -> Remote:
         DataError: table, columns, types or values are not as declared. ResourceError: a declared bound is
             exceeded.
     """
-    _check_columns(source)
+    check_columns(source)
     entry, columns = source.entry, list(source.entry.schema)
     measures = ["count(*)"]
     for index, field in enumerate(columns):
@@ -219,8 +223,6 @@ def run(relation: Relation, inputs: Sequence[Remote], columns: Sequence[str]) ->
 
 def pieces(source: PostgresSource) -> Iterator[pa.Table]:
     """All rows of a dataset as they are read, in the columns that its owner declared."""
-    from xor.plan.relations import Scan
-
     names = source.entry.schema.names
     for piece in run(Scan(source.entry), [Remote(source)], names):
         yield piece.rename_columns(list(names))
@@ -291,6 +293,44 @@ def _as_sent(inner: str, types: Sequence[DataType]) -> str:
     return f"SELECT {', '.join(columns)} FROM ({inner}) AS rows"  # noqa: S608  c0, c1, and what ibis wrote
 
 
+def inspect(snapshot: Snapshot, schema: str, table: str, types: Mapping[str, str]) -> Inspection:
+    """What a table's owner has not declared: columns with their longest texts, rows, unique columns.
+
+    Args:
+        types: types given by the owner, by column, in their text form.
+
+    Raises:
+        DataError: a column has a type that cannot be read, or there is no such table.
+    """
+    given = {name: DataType.parse(text) for name, text in types.items()}
+    found = {**column_types(snapshot, schema, table), **given}
+    for name, type_ in found.items():
+        if isinstance(type_, str):
+            raise DataError(
+                f"column '{name}' has the PostgreSQL type {type_}, which is not supported",
+                code="data.unsupported-type",
+                hint="declare its type (numeric: decimal(p,s)), or make a view that casts it.",
+            )
+    where = exp.table_(table, db=schema, quoted=True).sql(POSTGRES, identify=True)
+    names = {name: exp.column(name, quoted=True).sql(POSTGRES, identify=True) for name in found}
+    measures = ["count(*)"]
+    for name, column in names.items():
+        measures.append(f"count({column}) = count(DISTINCT {column})")
+        if found[name] == TEXT:
+            measures.append(f"max(octet_length({column}::text))")
+    chosen = ", ".join(f"{measure} AS m{index}" for index, measure in enumerate(measures))
+    row = snapshot.table(f"SELECT {chosen} FROM {where}")  # noqa: S608  quoted by sqlglot
+    rows, *rest = (column[0].as_py() for column in row.columns)
+    columns, unique = [], []
+    measured = iter(rest)
+    for name, type_ in found.items():
+        if next(measured):
+            unique.append(name)
+        longest = (next(measured) or 0) if type_ == TEXT else None
+        columns.append(ColumnEntry(name=name, type=str(type_), max_bytes=longest))
+    return Inspection(tuple(columns), rows, tuple(unique))
+
+
 # -- types ---------------------------------------------------------------------------------------------
 
 
@@ -323,7 +363,12 @@ def _type_of(name: str, modifier: int) -> DataType | str:
     return TYPES.get(name, name)
 
 
-def _check_columns(source: PostgresSource) -> None:
+def check_columns(source: PostgresSource) -> None:
+    """Whether a table has the columns that were declared, in types that these hold.
+
+    Raises:
+        DataError: it has not, or we may not read it.
+    """
     found = column_types(source.snapshot, source.schema, source.table)
     for field in source.entry.schema:
         if field.name not in found:

@@ -11,19 +11,20 @@ jobs/ID/            one directory for each running job, removed at its end
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field as Bounded
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from xor.errors import AuthError, DataError, UsageError, XorError
-from xor.model.address import is_loopback
+from xor.model.address import DatabaseUrl, is_loopback
 from xor.model.agreement import HEX_32_BYTES
 from xor.model.dataset import NAME, DatasetEntry, Strict
 from xor.plan.oprf.exchange import BACK_ENDS, Oprf
 from xor.policy.document import Policy
 from xor.signing import Envelope, SigningKey
+from xor.wire import tls
 from xor.wire.trust import Trust, open_agreement
 
 Format = Literal["csv", "parquet"]
@@ -71,11 +72,44 @@ class Settings(Strict):
 
 
 class SourceFile(Strict):
-    """`source.toml`: where the rows of a dataset are. Known to this machine only."""
+    """`source.toml`: the file in which the rows of a dataset are. Known to this machine only."""
 
     path: str
     format: Format
     header: tuple[str, ...] | None = Bounded(default=None, strict=False)
+
+    @property
+    def needed(self) -> list[Path]:
+        """What must be readable for it."""
+        return [Path(self.path)]
+
+
+class SourceTable(Strict):
+    """`source.toml`: the table or view of a PostgreSQL database in which the rows of a dataset are.
+
+    Args:
+        url: as `model.address.DatabaseUrl` takes it. It may hold a password, so only this machine's user
+            may read the file.
+    """
+
+    format: Literal["postgresql"]
+    url: str = Bounded(max_length=2000, repr=False)
+    schema_name: str = Bounded(default="public", min_length=1, max_length=63)
+    table: str = Bounded(min_length=1, max_length=63)
+
+    @property
+    def database(self) -> DatabaseUrl:
+        return DatabaseUrl.parse(self.url)
+
+    @property
+    def needed(self) -> list[Path]:
+        """What must be readable for it: the database's socket, the authorities that certify it."""
+        database = self.database
+        socket = [Path(database.socket)] if database.socket else []
+        return [*socket, *(tls.ca_paths(database.ca or tls.SYSTEM) if database.is_tls else [])]
+
+
+SourceSettings = Annotated[SourceFile | SourceTable, Bounded(discriminator="format")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +118,7 @@ class Holding:
 
     entry: DatasetEntry
     entry_envelope: Envelope
-    source: SourceFile
+    source: SourceFile | SourceTable
     folder: Path
 
     def policy_bytes(self) -> bytes:
@@ -168,7 +202,7 @@ class Directory:
                 f"the entry in {folder} is of dataset '{entry.name}' at '{entry.player}'",
                 code="auth.wrong-entry",
             )
-        return Holding(entry, envelope, _read_toml(SourceFile, folder / "source.toml"), folder)
+        return Holding(entry, envelope, _read_source(folder / "source.toml"), folder)
 
 
 def check_service_url(url: str) -> None:
@@ -214,6 +248,26 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         raise DataError(f"{path} cannot be read", code="data.no-file") from None
+
+
+def _read_source(path: Path) -> SourceFile | SourceTable:
+    source = _read_toml(_Sourced, path).source
+    if isinstance(source, SourceTable):
+        _ = source.database  # refuses a malformed one now
+        if path.stat().st_mode & 0o077:
+            raise AuthError(f"{path} can be read by others", code="auth.open-file", hint=f"chmod 600 {path}")
+    return source
+
+
+class _Sourced(Strict):
+    """The content of a `source.toml` under one name: of which kind it is, its `format` says."""
+
+    source: SourceSettings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole(cls, body: object) -> object:
+        return {"source": body}
 
 
 def _read_toml(cls: type[Document], path: Path) -> Document:

@@ -6,7 +6,7 @@ from pydantic import Field as Bounded
 from pydantic import TypeAdapter
 
 from xor.machine.core import Job
-from xor.machine.directory import Directory, SourceFile
+from xor.machine.directory import Directory, SourceSettings
 from xor.machine.events import Failed, Stream
 from xor.machine.routing import Route
 from xor.model.agreement import HEX_32_BYTES
@@ -20,7 +20,7 @@ class DatasetSource(Strict):
     """A dataset that the worker may read."""
 
     dataset: str = Bounded(pattern=NAME)
-    file: SourceFile
+    found: SourceSettings
 
 
 class Order(Strict):
@@ -150,7 +150,7 @@ def order_of(job: Job, directory: Directory) -> Order:
         agreement=directory.agreement_payload.decode(),
         player=job.player,
         sources=tuple(
-            DatasetSource(dataset=entry.name, file=directory.holdings[entry.name].source)
+            DatasetSource(dataset=entry.name, found=directory.holdings[entry.name].source)
             for entry in plan.datasets
             if entry.player == job.player
         ),

@@ -424,7 +424,7 @@ class Machine:
 
 def confine(directory: Directory) -> None:
     """Confines the machine itself to its directory and its datasets' sources; its workers inherit that."""
-    sources = [Path(each.source.path) for each in directory.holdings.values()]
+    sources = [path for each in directory.holdings.values() for path in each.source.needed]
     authorities = tls.ca_paths(directory.settings.ca)
     level = sandbox.confine([directory.path, *sources, *authorities], [directory.path])
     if level != sandbox.ENFORCED:

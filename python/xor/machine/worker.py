@@ -24,12 +24,14 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 from xor.engine import matched, memory, private
 from xor.engine.arrived import Arrived
 from xor.engine.local import Dataset, Table, fetched, load_all
+from xor.engine.postgres import PostgresSource, Snapshot
 from xor.engine.sources import Source
 from xor.engine.stage import side_stream, side_table
 from xor.engine.streaming import Stream as Rows
 from xor.errors import DataError, InternalError, PeerError, PlanError, ProtocolAbort, XorError
 from xor.machine import sandbox
 from xor.machine.core import peers_of
+from xor.machine.directory import SourceFile, SourceTable
 from xor.machine.events import Failed, Stream
 from xor.machine.lines import observe
 from xor.machine.meeting import Incoming, agree_to_go, dial
@@ -50,6 +52,7 @@ from xor.machine.orders import (
 )
 from xor.machine.routing import CONTROL_LANE, Call, Route
 from xor.model.agreement import Agreement
+from xor.model.dataset import DatasetEntry
 from xor.plan.codec import decode_plan, plan_hash
 from xor.plan.cost import exchange_of, lanes
 from xor.plan.estimate import is_streamed
@@ -98,6 +101,8 @@ class Worker:
         self._calls: dict[int, list[socket.socket]] = {}
         self._directory = Path(order.directory)
         self._datasets: dict[str, Dataset] = {}
+        self._snapshots: dict[str, Snapshot] = {}
+        """By URL: one moment of each database for the whole job. The process's end closes them."""
         self._arrived: dict[int, Arrived] = {}
         self.stages = Stages()
 
@@ -156,14 +161,11 @@ class Worker:
         But for those built on rows that are still to arrive: of these, the datasets that it adds.
         """
         entries = {entry.name: entry for entry in plan.datasets}
-        sources = {
-            each.dataset: Source(
-                entries[each.dataset], Path(each.file.path), each.file.format, each.file.header
-            )
-            for each in self._order.sources
-        }
         held = [isinstance(step, Exchange) or not is_streamed(step, side) for step, side in work]
-        with self.stages.stage(f"reading {', '.join(sorted(sources))}"):
+        with self.stages.stage(f"reading {', '.join(sorted(each.dataset for each in self._order.sources))}"):
+            sources = {
+                each.dataset: self._source(entries[each.dataset], each.found) for each in self._order.sources
+            }
             read = (step.source(side) for (step, side), is_held in zip(work, held, strict=True) if is_held)
             datasets = load_all(read, sources)
         tables: dict[int, Brought] = {}
@@ -182,6 +184,13 @@ class Worker:
                     tables[number] = side_stream(step, side, sources)
         return tables
 
+    def _source(self, entry: DatasetEntry, found: SourceFile | SourceTable) -> Source | PostgresSource:
+        if isinstance(found, SourceFile):
+            return Source(entry, Path(found.path), found.format, found.header)
+        if found.url not in self._snapshots:
+            self._snapshots[found.url] = Snapshot(found.database, self._order.job_timeout_s)
+        return PostgresSource(entry, self._snapshots[found.url], found.schema_name, found.table)
+
     def _late_table(self, plan: PlacedPlan, step: Part | Exchange, side: int) -> Table:
         """What this player brings to a step that is built on rows that have arrived by now."""
         with self.stages.stage(f"the local part of step {step.node}"):
@@ -189,7 +198,7 @@ class Worker:
             return side_table(step, side, self._datasets, source=source)
 
     def _spilled(
-        self, spec: bytes, part: Part, side: int, sources: Mapping[str, Source]
+        self, spec: bytes, part: Part, side: int, sources: Mapping[str, Source | PostgresSource]
     ) -> private.SpilledTable:
         stream = side_stream(part, side, sources)
         progress = self._progress(part.node)
@@ -382,7 +391,7 @@ def main(arguments: list[str]) -> int:
         return 0
     memory.keep_freed()
     order = Order.model_validate_json(line)
-    sources = [Path(each.file.path) for each in order.sources]
+    sources = [path for each in order.sources for path in each.found.needed]
     say(Confined(level=sandbox.confine(sources, [Path(order.directory)])))
     worker = Worker(order, _peers(sys.stdin), handed, say)
     try:
