@@ -6,6 +6,8 @@ carries a value of a dataset or key material: they end up in logs, in notebooks 
 
 from __future__ import annotations
 
+import os
+import traceback
 from collections.abc import Sequence
 
 
@@ -42,6 +44,14 @@ class XorError(Exception):
         where = f" ({self.player})" if self.player else ""
         text = f"[{self.code}]{where}: {self.message}"
         return f"{text}\n  hint: {self.hint}" if self.hint else text
+
+    def _render_traceback_(self) -> list[str]:
+        """What notebooks show: the line of the program and what is wrong with it, none of our frames."""
+        package = os.path.dirname(__file__)
+        frames = traceback.extract_tb(self.__traceback__)
+        own = [each for each in frames if each.line and not each.filename.startswith(package)]
+        where = [f"line {own[-1].lineno}:  {own[-1].line}", ""] if own else []
+        return [*where, f"{type(self).__name__} {self}"]
 
 
 class UsageError(XorError, ValueError):
