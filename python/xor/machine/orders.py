@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field as Bounded
 from pydantic import TypeAdapter
 
+from xor.machine.capacity import capacity_of
 from xor.machine.core import Job
 from xor.machine.directory import Directory, SourceSettings
 from xor.machine.events import Failed, Stream
@@ -32,6 +33,7 @@ class Order(Strict):
     player: str = Bounded(pattern=NAME)
     sources: tuple[DatasetSource, ...]
     directory: str
+    memory_bytes: int
     connect_timeout_s: int
     stall_timeout_s: int
     job_timeout_s: int
@@ -155,6 +157,7 @@ def order_of(job: Job, directory: Directory) -> Order:
             if entry.player == job.player
         ),
         directory=str(directory.job(job.id)),
+        memory_bytes=capacity_of(settings, directory.path).memory_bytes,
         connect_timeout_s=settings.connect_timeout_s,
         stall_timeout_s=settings.stall_timeout_s,
         job_timeout_s=settings.job_timeout_s,

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from xor.engine import matched, memory, private
 from xor.engine.arrived import Arrived
+from xor.engine.duck import Limits
 from xor.engine.local import Dataset, Table, fetched, load_all
 from xor.engine.postgres import PostgresSource, Snapshot
 from xor.engine.sources import Source
@@ -100,6 +101,7 @@ class Worker:
         self._peers: dict[str, Peer] = {}
         self._calls: dict[int, list[socket.socket]] = {}
         self._directory = Path(order.directory)
+        self._limits = Limits(memory_bytes=order.memory_bytes)
         self._datasets: dict[str, Dataset] = {}
         self._snapshots: dict[str, Snapshot] = {}
         """By URL: one moment of each database for the whole job. The process's end closes them."""
@@ -167,21 +169,21 @@ class Worker:
                 each.dataset: self._source(entries[each.dataset], each.found) for each in self._order.sources
             }
             read = (step.source(side) for (step, side), is_held in zip(work, held, strict=True) if is_held)
-            datasets = load_all(read, sources)
+            datasets = load_all(read, sources, self._limits)
         tables: dict[int, Brought] = {}
         for number, (step, side) in enumerate(work):
             if plan.is_late(step, side):
-                self._datasets = {name: fetched(each) for name, each in datasets.items()}
+                self._datasets = {name: fetched(each, self._limits) for name, each in datasets.items()}
                 continue
             with self.stages.stage(f"the local part of step {step.node}"):
                 if held[number]:
-                    tables[number] = side_table(step, side, datasets)
+                    tables[number] = side_table(step, side, datasets, self._limits)
                 elif isinstance(step, Part) and isinstance(step.placement, Sealed):
                     tables[number] = self._spilled(specs[number], step, side, sources)
                 elif isinstance(step, Part):
                     # Read twice: what is wrong with a release stops a job before anybody is met.
-                    side_stream(step, side, sources).drain()
-                    tables[number] = side_stream(step, side, sources)
+                    side_stream(step, side, sources, self._limits).drain()
+                    tables[number] = side_stream(step, side, sources, self._limits)
         return tables
 
     def _source(self, entry: DatasetEntry, found: SourceFile | SourceTable) -> Source | PostgresSource:
@@ -195,12 +197,12 @@ class Worker:
         """What this player brings to a step that is built on rows that have arrived by now."""
         with self.stages.stage(f"the local part of step {step.node}"):
             source = matched.over(plan, plan.source_of(step, side), self._arrived)
-            return side_table(step, side, self._datasets, source=source)
+            return side_table(step, side, self._datasets, self._limits, source=source)
 
     def _spilled(
         self, spec: bytes, part: Part, side: int, sources: Mapping[str, Source | PostgresSource]
     ) -> private.SpilledTable:
-        stream = side_stream(part, side, sources)
+        stream = side_stream(part, side, sources, self._limits)
         progress = self._progress(part.node)
         with stream.explained():
             return private.spill_table(spec, side, stream, str(self._directory), progress)
@@ -365,7 +367,10 @@ def public_failure(error: BaseException, stage: str) -> Failed:
         hint = "the owner finds the details in the log of its machine."
         return Failed(kind=type(error).__name__, code=error.code, message=f"{stage}: stopped", hint=hint)
     if isinstance(error, MemoryError):
-        return Failed(kind="ResourceError", code="resource.memory", message=f"{stage}: out of memory")
+        hint = "its operator may raise memory_mib in machine.toml."
+        return Failed(
+            kind="ResourceError", code="resource.memory", message=f"{stage}: out of memory", hint=hint
+        )
     if isinstance(error, OSError):
         return Failed(kind="ResourceError", code="resource.system", message=f"{stage}: the system refused")
     return Failed(kind=InternalError.__name__, code="internal.worker", message=f"{stage}: stopped")
@@ -391,6 +396,7 @@ def main(arguments: list[str]) -> int:
         return 0
     memory.keep_freed()
     order = Order.model_validate_json(line)
+    memory.limit(order.memory_bytes)
     sources = [path for each in order.sources for path in each.found.needed]
     say(Confined(level=sandbox.confine(sources, [Path(order.directory)])))
     worker = Worker(order, _peers(sys.stdin), handed, say)

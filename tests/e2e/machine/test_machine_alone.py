@@ -167,6 +167,23 @@ def test_an_operator_finds_a_machines_metrics_where_its_settings_say(alone):
     assert float(re.search(r"^xor_service_heard_timestamp_seconds (\S+)$", text, re.M)[1]) > time.time() - 60
 
 
+def test_a_worker_that_needs_more_memory_than_it_may_take_ends_its_job_only(alone):
+    settings = alone.machine_directory("player-1") / "machine.toml"
+    settings.write_text(f"{settings.read_text()}memory_mib = 260\n")
+    alone.start_machine("player-1")
+    source = alone.directory / "stock.csv"
+    before = source.read_text()
+    # Far more rows than are declared: that would show only once they are read.
+    source.write_text("key,shelf\n" + "".join(f"k{number},shelf {number}\n" for number in range(12_000_000)))
+    give(alone, alone.plan_of_one())
+    wait_until(lambda: alone.fake.said(Failure), "the failure", 40)
+    [failure] = alone.fake.said(Failure)
+    assert (failure.kind, failure.code) == ("ResourceError", "resource.memory")
+    assert "memory_mib" in failure.hint
+    source.write_text(before)
+    run_alone(alone)
+
+
 def test_a_machine_told_twice_to_stop_does_not_wait_for_its_jobs(alone):
     process = alone.start_machine("player-1")
     start_join(alone)
