@@ -1,0 +1,219 @@
+"""What must have held, whatever went wrong. Each oracle knows one sentence and where to look.
+
+The oracles verify nothing with the code under test: what a member has really signed was written down when
+it signed.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from xor.plan.codec import PAYLOAD_TYPE as PLAN_TYPE
+from xor.signing.dsse import pre_authentication
+from xor.testing.simulation.liar import KINDS
+from xor.testing.simulation.members import (
+    ANALYST,
+    EPOCH,
+    NETWORK,
+    PLAYERS,
+    agreement,
+    entries,
+    guess_limit,
+    guesses,
+    opened,
+    plaintext,
+    signed_entry,
+    signed_policy,
+)
+from xor.testing.simulation.machine import IdealWorker, SimulatedMachine
+from xor.testing.three_banks import unsafe_key
+from xor.wire.messages import Approval, Kind
+
+if TYPE_CHECKING:
+    from xor.testing.simulation.run import Simulation
+
+POLICY_OF = "accounts_c"
+
+
+class Signed:
+    """Everything that was ever signed, and by whose key."""
+
+    def __init__(self) -> None:
+        self._messages: set[tuple[str, bytes]] = set()
+        self._approvals: set[tuple[str, str]] = set()
+
+    def note(self, public: str, message: bytes) -> None:
+        self._messages.add((public, message))
+        if Approval.payload_type.encode() in message[:80]:
+            body = json.loads(message[message.index(b"{") :])
+            if body["network"] == NETWORK and public == unsafe_key(body["player"]).public:
+                self._approvals.add((body["plan"], body["player"]))
+
+    def is_by(self, member: str, payload_type: str, payload: str) -> bool:
+        message = pre_authentication(payload_type, payload.encode())
+        return (unsafe_key(member).public, message) in self._messages
+
+    def has_approved(self, job: str, player: str) -> bool:
+        return (job, player) in self._approvals
+
+
+def check_believed(simulation: Simulation, who: str, believed: Iterable[tuple[str, Kind, str]]) -> None:
+    """Whoever believed a document: its member had signed it, as this kind, about this job and network."""
+    for job, kind, payload in believed:
+        body = json.loads(payload)
+        must = simulation.world.must
+        must(body["network"] == NETWORK, f"{who} believes a {kind} of another network")
+        if kind is Kind.PLAN:
+            is_signed = simulation.signed.is_by(ANALYST, PLAN_TYPE, payload)
+            must(is_signed, f"{who} believes a plan that the analyst did not sign")
+            continue
+        must(body["plan"] == job, f"{who} believes a {kind} that is about another job")
+        member = body.get("player") or body.get("analyst") or "service"
+        is_signed = simulation.signed.is_by(member, KINDS[kind].payload_type, payload)
+        must(is_signed, f"{who} believes a {kind} that {member} did not sign")
+
+
+def check_start(simulation: Simulation, worker: IdealWorker) -> None:
+    """A worker starts once for a plan at a player, on the word of all, and after what it costs is spent."""
+    must, job, player = simulation.world.must, worker.order.plan_hash, worker.order.player
+    must((job, player) not in simulation.started, f"{player} starts a second worker for one plan")
+    simulation.started[job, player] = worker
+    is_asked = simulation.signed.is_by(ANALYST, PLAN_TYPE, worker.order.plan)
+    must(is_asked, f"{player} runs a plan that the analyst did not sign")
+    for name in PLAYERS:
+        must(simulation.signed.has_approved(job, name), f"{player} starts without the approval of {name}")
+    machine = simulation.machines[player]
+    check_spent(simulation, machine, job)
+    is_foreign = simulation.world.now >= worker.plan.not_after + 2 * simulation.world.faults.skew_s + 60
+    must(not is_foreign, f"{player} runs a plan that is no longer valid")
+
+
+def check_spent(simulation: Simulation, machine: SimulatedMachine, job: str) -> None:
+    """The id of a started plan and its guesses are in the ledger of the machine, and stay there."""
+    must, choice = simulation.world.must, simulation.choice_of(job)
+    with sqlite3.connect(f"file:{machine.home / 'state.db'}?mode=ro", uri=True) as database:
+        spent = database.execute("SELECT count(*) FROM spent WHERE plan = ?", (job,)).fetchone()[0]
+        rows = database.execute("SELECT dataset, sum(amount) FROM guesses WHERE plan = ? GROUP BY dataset", (job,))
+        charged = dict(rows.fetchall())
+    database.close()
+    must(spent == 1, f"{machine.player} runs a plan whose id it has not spent")
+    if choice is not None:
+        must(charged == guesses(choice)[machine.player], f"{machine.player} has not charged the guesses of a job")
+
+
+def check_guesses(simulation: Simulation) -> None:
+    """What all started jobs of a day may guess together is within the owner's limit."""
+    total = 0
+    for job, player in simulation.started:
+        check_spent(simulation, simulation.machines[player], job)
+        choice = simulation.choice_of(job)
+        if choice is not None and player == entries()[POLICY_OF].player:
+            total += guesses(choice)[player].get(POLICY_OF, 0)
+    simulation.world.must(total <= guess_limit(), "more is guessed on a day than the owner allows")
+
+
+def check_results(simulation: Simulation) -> None:
+    """The analyst has the plaintext join or nothing; all streams of a result are of one attempt."""
+    must = simulation.world.must
+    for run in simulation.runs:
+        must(run.is_over, "a run never ended")
+        if run.is_released and run.run is not None:
+            rows = opened(run.streams)
+            must(rows == plaintext(run.run.plan, simulation.content), "a released result is wrong")
+            must(run.run.stored == run.run.expected.keys(), "a result is released without all of its streams")
+
+
+def check_catalogue(simulation: Simulation) -> None:
+    """Whoever wrote a plan knew the true agreement, and entries and policies as their owners signed them."""
+    must = simulation.world.must
+    for run in simulation.runs:
+        if run.known is None:
+            continue
+        must(run.known.agreement == agreement(), "the client believes in another agreement")
+        for name, entry in run.known.entries.items():
+            is_true = entry == entries()[name]
+            must(is_true and run.known.signatures[name] == signed_entry(name).signatures[0].signature,
+                 "the client believes an entry that its owner did not sign")  # fmt: skip
+        for name, policy in run.known.policies.items():
+            payload = signed_policy(name, policy.policy_version).payload
+            must(policy == type(policy).model_validate_json(payload), "the client believes a wrong policy")
+
+
+def check_journals(simulation: Simulation) -> None:
+    """What machines have believed, they have in their journals; each job there has ended and was said."""
+    must = simulation.world.must
+    for machine in simulation.machines.values():
+        with sqlite3.connect(f"file:{machine.home / 'state.db'}?mode=ro", uri=True) as database:
+            rows = database.execute("SELECT job, event FROM events ORDER BY position").fetchall()
+        database.close()
+        events = [(job, json.loads(text)) for job, text in rows]
+        believed = [
+            (job, Kind(event["kind"]), event["payload"]) for job, event in events if event["event"] == "arrived"
+        ]
+        check_believed(simulation, machine.player, believed)
+        must(machine.current is not None, f"{machine.player} did not come up again")
+        if machine.current is not None:
+            jobs = machine.current._jobs
+            for job in sorted({job for job, _ in events}):
+                held = jobs[job]
+                must(held.plan is None or held.state.is_over, f"{machine.player} never ends {job[:6]}")
+                must(not held.outbox, f"{machine.player} has not said its last word about {job[:6]}")
+
+
+def check_log(simulation: Simulation) -> None:
+    """The log holds all that was durable, once for each slot, and nothing that nobody signed; state is its fold."""
+    must, service = simulation.world.must, simulation.service
+    must(service.current is not None, "the service did not come up again")
+    if service.current is None:
+        return
+    store, jobs = service.current._store, service.current._jobs
+    must(not store.unfinished(), "a job at the service never ends")
+    database = sqlite3.connect(f"file:{service.home / 'service.db'}?mode=ro", uri=True)
+    rows = database.execute("SELECT job, kind, slot, envelope, position FROM entries ORDER BY position").fetchall()
+    states = dict(database.execute("SELECT job, state FROM jobs").fetchall())
+    database.close()
+    said = [(job, slot, _payload(envelope)) for job, _, slot, envelope, _ in rows]
+    check_believed(simulation, "the service", [(job, Kind(kind), _payload(text)) for job, kind, _, text, _ in rows])
+    must(len({(job, slot) for job, slot, _ in said}) == len(said), "the log holds two entries in one slot")
+    if not service.was_rolled_back:
+        must(set(service.appended) <= set(said), "the log has lost what was durable")
+        must(len(service.appended) == len(set(service.appended)), "an entry was written twice")
+    for job, state in states.items():
+        loaded = store.load(job, service.current._trust, service.current.settings.timeouts)
+        must(loaded is not None and loaded[0].state.value == state, "the table of jobs is not the fold of the log")
+        held = jobs._open.get(job) or jobs._ended.get(job)
+        must(held is None or loaded is not None and held.job == loaded[0], "memory is not the fold of the log")
+
+
+def check_agreement(simulation: Simulation) -> None:
+    """What client and machines have read of a job is what the service has written, if it was honest."""
+    service = simulation.service
+    if simulation.world.faults.lie or service.was_rolled_back:
+        return
+    written = {(job, payload) for job, _, payload in service.appended}
+    for run in simulation.runs:
+        read = {(job, payload) for job, _, payload in run.trust.believed}
+        simulation.world.must(read <= written, "the client has read what is not in the log")
+
+
+def check_ended(simulation: Simulation) -> None:
+    """All oracles that look at the end of a simulation."""
+    check_results(simulation)
+    check_catalogue(simulation)
+    check_guesses(simulation)
+    check_journals(simulation)
+    check_log(simulation)
+    check_agreement(simulation)
+    for run in simulation.runs:
+        check_believed(simulation, "the client", run.trust.believed)
+    if simulation.world.now > EPOCH + simulation.until_s:
+        simulation.world.must(holds=False, claim="the simulation did not come to its end")
+
+
+def _payload(envelope: str) -> str:
+    import base64
+
+    return base64.b64decode(json.loads(envelope)["payload"]).decode()

@@ -1,0 +1,269 @@
+"""One simulation: a few plans of three banks under faults until some moment, then calm; then the oracles.
+
+Production code that is driven: the service (`shell.Service` with jobs, core, store on SQLite, blobs, catalogue,
+freshness), the machines (`shell.Machine` with jobs, core, journal, judge, holdings, directory, outbox, link up to
+the socket), the client's state machine and its checks of a network, all signatures. Stand-ins: sockets and HTTP
+routes, the worker process and its private join (`IdealWorkers`), wall clocks, threads, and the disk's failures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+from xor import log
+from xor.machine import link as machine_link
+from xor.machine import setup as machine_setup
+from xor.machine import shell as machine_shell
+from xor.machine.journal import Journal
+from xor.service import setup as service_setup
+from xor.service.core import Append, Job
+from xor.service.store import Store
+from xor.signing import SigningKey
+from xor.testing.simulation import oracles
+from xor.testing.simulation.client import SimulatedRun
+from xor.testing.simulation.disk import Connection, Disk
+from xor.testing.simulation.liar import Liar
+from xor.testing.simulation.machine import IdealWorker, IdealWorkers, Meetings, SimulatedLink, SimulatedMachine
+from xor.testing.simulation.members import (
+    ASKED,
+    PLAYERS,
+    entries,
+    signed_agreement,
+    signed_entry,
+    signed_policy,
+    tables,
+)
+from xor.testing.simulation.service import SimulatedService
+from xor.testing.simulation.stranger import Stranger
+from xor.testing.simulation.world import LIFE, Faults, Life, Violation, World
+from xor.testing.three_banks import unsafe_key
+
+PLANS = 3
+UNTIL_S = 2500.0
+LOOK_S = 5.0
+"""How often a simulated machine looks at its policies: seldom, or it does little else."""
+CHANGED_POLICY = 0.3
+
+
+@dataclass(frozen=True)
+class Report:
+    """How the runs of a simulation ended: error codes, or `released`."""
+
+    seed: int
+    outcomes: tuple[str, ...]
+    history: tuple[str, ...]
+
+
+def simulate(seed: int, faults: Faults | None = None) -> Report:
+    """Runs one simulation to its end.
+
+    Raises:
+        Violation: an oracle is broken; `simulate(seed)` shows it again.
+    """
+    with tempfile.TemporaryDirectory(dir=_memory(), prefix="xor-simulation-") as folder:
+        simulation = Simulation(seed, faults or Faults(), Path(folder))
+        simulation.run()
+    world = simulation.world
+    if world.violations:
+        lines = [f"seed {seed}: {world.violations[0]}", *world.history]
+        lines.append(f"again: python -m xor.testing.simulation --seed {seed} --trace")
+        raise Violation("\n".join(lines))
+    outcomes = tuple(run.error.code if run.error else "released" for run in simulation.runs)
+    return Report(seed, outcomes, tuple(world.history))
+
+
+class Simulation:
+    """The actors of one seed."""
+
+    until_s = UNTIL_S
+
+    def __init__(self, seed: int, faults: Faults, folder: Path) -> None:
+        self.world = World(seed, faults)
+        self.signed = oracles.Signed()
+        self.started: dict[tuple[str, str], IdealWorker] = {}
+        self.content = tables(self.world.random)
+        self.disk = Disk(self.world, folder, self._on_cut)
+        homes = {name: self.disk.copy(_template() / name) for name in ("service", *PLAYERS)}
+        self.liar = Liar(self.world)
+        self.service = SimulatedService(self.world, self.disk, homes["service"], self.liar)
+        self.machines = {
+            player: SimulatedMachine(self.world, self.disk, player, homes[player]) for player in PLAYERS
+        }
+        self.stranger = Stranger(self.world, self.service, self.liar)
+        choices = [self.world.random.randrange(ASKED) for _ in range(PLANS)]
+        self.runs = [
+            SimulatedRun(self.world, self.service, choice, number * self.world.random.uniform(0, 40))
+            for number, choice in enumerate(choices)
+        ]
+        self.meetings = Meetings(self.world, self.content, partial(oracles.check_start, self))
+        self.is_policy_superseded = False
+
+    def choice_of(self, job: str) -> int | None:
+        """Which of the plans a job is; None for one that nobody asked for."""
+        return next((each.choice for each in self.runs if each.run is not None and each.run.job == job), None)
+
+    def run(self) -> None:
+        loop = self.world.loop
+        loop.set_exception_handler(lambda _loop, _context: None)
+        with self._installed():
+            try:
+                loop.run_until_complete(self._live())
+                oracles.check_ended(self)
+            except Violation as violation:
+                self.world.must(holds=False, claim=str(violation))
+            finally:
+                self.world.nobody.run(self._close)
+
+    async def _live(self) -> None:
+        self.service.start()
+        for machine in self.machines.values():
+            machine.start()
+        for actor in (*self.runs, self.stranger):
+            self.world.loop.create_task(actor.live(), context=self.world.nobody)
+        if self.world.chance(CHANGED_POLICY):
+            self.world.loop.create_task(self._change_policy(), context=self.world.nobody)
+        while self.world.loop.time() < UNTIL_S and not self.world.violations and not self._is_settled():
+            await asyncio.sleep(2.0)
+
+    def _is_settled(self) -> bool:
+        """Nothing is left to do for anybody."""
+        service = self.service.current
+        if not all(run.is_over for run in self.runs) or service is None or service._store.unfinished():
+            return False
+        jobs = [each.current._jobs if each.current else None for each in self.machines.values()]
+        return all(
+            each is not None and all(each[job].is_settled or each[job].plan is None for job in each.in_memory())
+            for each in jobs
+        )
+
+    async def _change_policy(self) -> None:
+        """Bank C signs a new policy; later somebody puts the old one back."""
+        for version in (2, 1):
+            await asyncio.sleep(self.world.random.uniform(5.0, 60.0))
+            self.world.note(f"the file of {oracles.POLICY_OF}'s policy is now version {version}")
+            path = machine_setup.policy_path(self.machines["player-1"].home, oracles.POLICY_OF)
+            machine_setup.replace(path, signed_policy(oracles.POLICY_OF, version).to_bytes())
+
+    def _on_cut(self, life: Life, copy: Path) -> None:
+        (self.service if life.member == "service" else self.machines[life.member]).on_cut(life, copy)
+
+    # -- the world around the code ------------------------------------------------------------------------
+
+    @contextmanager
+    def _installed(self) -> Iterator[None]:
+        """Puts this simulation's time, chance, disk and network in the place of the real ones."""
+        times = SimpleNamespace(time=self._time, monotonic=self.world.loop.time)
+        attributes: list[tuple[Any, str, Any]] = [
+            (SimulatedLink, "service", self.service),
+            (IdealWorkers, "meetings", self.meetings),
+            (Connection, "disk", self.disk),
+            (sqlite3, "connect", Connection),
+            (sqlite3.dbapi2, "connect", Connection),
+            (machine_shell, "Link", SimulatedLink),
+            (machine_shell, "Workers", IdealWorkers),
+            (machine_shell, "time", times),
+            (machine_shell, "LOOK_S", LOOK_S),
+            (machine_link, "random", self.world.random),
+            (SigningKey, "sign", self._signing(SigningKey.sign)),
+            (Store, "append", self._appending(Store.append)),
+            (Journal, "saw_version", self._seeing(Journal.saw_version)),
+            *((log, level, self._log) for level in ("info", "warning", "error")),
+        ]
+        with ExitStack() as stack:
+            for target, name, value in attributes:
+                stack.enter_context(mock.patch.object(target, name, value, create=True))
+            yield
+
+    def _time(self) -> float:
+        life = LIFE.get()
+        return self.world.clock(life.member if life else "client")
+
+    def _log(self, event: str, **fields: object) -> None:
+        life = LIFE.get()
+        details = " ".join(f"{name}={str(value)[:40]}" for name, value in fields.items() if value is not None)
+        self.world.note(f"{life.member if life else 'somebody'}: {event} {details}")
+
+    def _signing(self, sign: Any) -> Any:
+        def noted(key: SigningKey, message: bytes) -> bytes:
+            self.signed.note(key.public, message)
+            self._check_policy(key, message)
+            return bytes(sign(key, message))
+
+        return noted
+
+    def _check_policy(self, key: SigningKey, message: bytes) -> None:
+        """Once a policy was seen, nothing is approved under an older one."""
+        life = LIFE.get()
+        if life is None or key.public != unsafe_key("player-1").public or not self.is_policy_superseded:
+            return
+        is_old = b"vnd.xor.approval" in message[:80] and b'"policy_version":1' in message
+        self.world.must(not is_old, "player-1 approves under a policy that has been replaced")
+
+    def _appending(self, append: Any) -> Any:
+        def noted(store: Store, job: Job, entry: Append) -> int:
+            position = append(store, job, entry)
+            self.service.appending(store, job, entry)
+            return int(position)
+
+        return noted
+
+    def _seeing(self, saw_version: Any) -> Any:
+        def noted(journal: Journal, dataset: str, version: int) -> None:
+            saw_version(journal, dataset, version)
+            self.is_policy_superseded |= version > 1
+
+        return noted
+
+    def _close(self) -> None:
+        """Lets go of everything; nothing of it runs any more."""
+        for task in asyncio.all_tasks(self.world.loop):
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+        self.world.loop.close()
+
+
+@cache
+def _template() -> Path:
+    """Directories of service and machines as they are before anything has happened; made once."""
+    folder = Path(tempfile.mkdtemp(dir=_memory(), prefix="xor-template-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "service").mkdir(mode=0o700)
+    unsafe_key("service").save(folder / "service" / service_setup.KEY)
+    service_setup.create(folder / "service", [signed_agreement()])
+    Store(folder / "service" / service_setup.DATABASE).close()
+    for player in PLAYERS:
+        machine_setup.create(
+            folder / player,
+            player=player,
+            key=unsafe_key(player),
+            agreement=signed_agreement(),
+            service_url="http://127.0.0.1:1",
+            memory_mib=2**20,
+            disk_mib=2**20,
+            cores=4,
+        )
+        settings = folder / player / "machine.toml"
+        settings.write_text(settings.read_text() + f'advertise = "127.0.0.1:{1 + PLAYERS.index(player)}"\n')
+        for name, entry in entries().items():
+            if entry.player == player:
+                machine_setup.add_dataset(
+                    folder / player, entry=signed_entry(name), policy=signed_policy(name), source=Path("none.csv")
+                )
+    return folder
+
+
+def _memory() -> Path | None:
+    """Where files cost least; syncing is simulated."""
+    shared = Path("/dev/shm")  # noqa: S108
+    return shared if shared.is_dir() else None
