@@ -34,6 +34,8 @@ SERVICE_KEY = unsafe_key("service")
 LIARS_KEY = unsafe_key("liar")
 """Of a worker that the liar would like somebody to meet."""
 MAX_STOCK = 400
+TO_CLIENT = 0.3
+"""Lies to an analyst are fewer: the first one that shows ends a run."""
 Said = Approval | Refusal | Offer | Manifest | Failure | Cancel
 Entries = tuple[Entry, ...]
 
@@ -92,7 +94,7 @@ class Liar:
     def view(self, store: Store, true: JobView) -> JobView:
         """What a client's poll brings."""
         self._remember(true.entries)
-        if not self._lies():
+        if not self._lies(TO_CLIENT):
             return true
         match self.world.random.randrange(8):
             case 0:
@@ -140,7 +142,7 @@ class Liar:
         return true
 
     def stream(self, blob: bytes) -> bytes:
-        if not self._lies():
+        if not self._lies(TO_CLIENT):
             return blob
         self.world.note("lie to the client: other bytes")
         return self.world.random.choice((blob[:-1] + bytes([blob[-1] ^ 1]), blob[:-1], blob.rstrip() or b"-"))
@@ -340,8 +342,8 @@ class Liar:
         self.stock += [each for each in entries if (each.job, each.position) not in known]
         del self.stock[:-MAX_STOCK]
 
-    def _lies(self) -> bool:
-        return self.world.chance(self.world.faults.lie)
+    def _lies(self, factor: float = 1.0) -> bool:
+        return self.world.chance(self.world.faults.lie * factor)
 
 
 def _edited(text: str, change: dict[str, object]) -> str:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from xor.plan.codec import PAYLOAD_TYPE as PLAN_TYPE
+from xor.signing import Envelope
 from xor.signing.dsse import pre_authentication
 from xor.testing.simulation.liar import KINDS
 from xor.testing.simulation.members import (
@@ -29,6 +32,7 @@ from xor.testing.simulation.members import (
     signed_policy,
 )
 from xor.testing.simulation.machine import IdealWorker, SimulatedMachine
+from xor.testing.simulation.service import SimulatedService
 from xor.testing.three_banks import unsafe_key
 from xor.wire.messages import Approval, Kind
 
@@ -94,12 +98,11 @@ def check_start(simulation: Simulation, worker: IdealWorker) -> None:
 def check_spent(simulation: Simulation, machine: SimulatedMachine, job: str) -> None:
     """The id of a started plan and its guesses are in the ledger of the machine, and stay there."""
     must, choice = simulation.world.must, simulation.choice_of(job)
-    with sqlite3.connect(f"file:{machine.home / 'state.db'}?mode=ro", uri=True) as database:
-        spent = database.execute("SELECT count(*) FROM spent WHERE plan = ?", (job,)).fetchone()[0]
-        rows = database.execute("SELECT dataset, sum(amount) FROM guesses WHERE plan = ? GROUP BY dataset", (job,))
-        charged = dict(rows.fetchall())
-    database.close()
-    must(spent == 1, f"{machine.player} runs a plan whose id it has not spent")
+    ledger = machine.home / "state.db"
+    spent = _rows(ledger, "SELECT plan FROM spent WHERE plan = ?", job)
+    query = "SELECT dataset, sum(amount) FROM guesses WHERE plan = ? GROUP BY dataset"
+    charged = dict(_rows(ledger, query, job))
+    must(len(spent) == 1, f"{machine.player} runs a plan whose id it has not spent")
     if choice is not None:
         must(charged == guesses(choice)[machine.player], f"{machine.player} has not charged the guesses of a job")
 
@@ -146,9 +149,7 @@ def check_journals(simulation: Simulation) -> None:
     """What machines have believed, they have in their journals; each job there has ended and was said."""
     must = simulation.world.must
     for machine in simulation.machines.values():
-        with sqlite3.connect(f"file:{machine.home / 'state.db'}?mode=ro", uri=True) as database:
-            rows = database.execute("SELECT job, event FROM events ORDER BY position").fetchall()
-        database.close()
+        rows = _rows(machine.home / "state.db", "SELECT job, event FROM events ORDER BY position")
         events = [(job, json.loads(text)) for job, text in rows]
         believed = [
             (job, Kind(event["kind"]), event["payload"]) for job, event in events if event["event"] == "arrived"
@@ -171,12 +172,10 @@ def check_log(simulation: Simulation) -> None:
         return
     store, jobs = service.current._store, service.current._jobs
     must(not store.unfinished(), "a job at the service never ends")
-    database = sqlite3.connect(f"file:{service.home / 'service.db'}?mode=ro", uri=True)
-    rows = database.execute("SELECT job, kind, slot, envelope, position FROM entries ORDER BY position").fetchall()
-    states = dict(database.execute("SELECT job, state FROM jobs").fetchall())
-    database.close()
-    said = [(job, slot, _payload(envelope)) for job, _, slot, envelope, _ in rows]
-    check_believed(simulation, "the service", [(job, Kind(kind), _payload(text)) for job, kind, _, text, _ in rows])
+    said = _written(service)
+    states = dict(_rows(service.home / "service.db", "SELECT job, state FROM jobs"))
+    kinds = [(job, Kind(slot.split("/")[0]), payload) for job, slot, payload in said]
+    check_believed(simulation, "the service", kinds)
     must(len({(job, slot) for job, slot, _ in said}) == len(said), "the log holds two entries in one slot")
     if not service.was_rolled_back:
         must(set(service.appended) <= set(said), "the log has lost what was durable")
@@ -193,7 +192,7 @@ def check_agreement(simulation: Simulation) -> None:
     service = simulation.service
     if simulation.world.faults.lie or service.was_rolled_back:
         return
-    written = {(job, payload) for job, _, payload in service.appended}
+    written = {(job, payload) for job, _, payload in _written(service)}
     for run in simulation.runs:
         read = {(job, payload) for job, _, payload in run.trust.believed}
         simulation.world.must(read <= written, "the client has read what is not in the log")
@@ -213,7 +212,17 @@ def check_ended(simulation: Simulation) -> None:
         simulation.world.must(holds=False, claim="the simulation did not come to its end")
 
 
-def _payload(envelope: str) -> str:
-    import base64
+def _written(service: SimulatedService) -> list[tuple[str, str, str]]:
+    """Job, slot and payload of all that the log holds."""
+    rows = _rows(service.home / "service.db", "SELECT job, slot, envelope FROM entries ORDER BY position")
+    return [(job, slot, _payload(envelope)) for job, slot, envelope in rows]
 
-    return base64.b64decode(json.loads(envelope)["payload"]).decode()
+
+def _rows(database: Path, query: str, *values: object) -> list[tuple[Any, ...]]:
+    """What a database says to somebody who only reads its file."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        return connection.execute(query, values).fetchall()
+
+
+def _payload(envelope: str) -> str:
+    return Envelope.from_bytes(envelope.encode()).payload.decode()

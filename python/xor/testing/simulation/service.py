@@ -22,11 +22,11 @@ from xor.service.core import Append, Job, Timeouts
 from xor.service.jobs import Settings
 from xor.service.shell import Service
 from xor.service.store import Store
-from xor.signing import Envelope
+from xor.signing import Envelope, parse_canonical
 from xor.testing.simulation.disk import Disk
 from xor.testing.simulation.liar import Liar
 from xor.testing.simulation.members import ANALYST, NETWORK
-from xor.testing.simulation.world import Life, World
+from xor.testing.simulation.world import LIFE, Life, PowerCut, World
 from xor.wire import http
 from xor.wire.messages import Credential, JobView, NetworkView
 
@@ -52,11 +52,12 @@ class SimulatedService:
         self.was_rolled_back = False
         self.appended: list[tuple[str, str, str]] = []
         """Job, slot and payload of each entry that the service has called durable."""
-        self.answered: set[str] = set()
-        """Nonces of polls and announcements that were taken."""
+        self.answered: set[tuple[int, bytes]] = set()
+        """Polls and announcements that were taken, by which life."""
         self.forged: set[bytes] = set()
         """Payloads of polls and announcements that no machine has signed."""
         self._lives: dict[Life, tuple[Service, Context]] = {}
+        self._started: dict[Life, int] = {}
         self._backup: Path | None = None
         self._newest: Store | None = None
 
@@ -71,6 +72,8 @@ class SimulatedService:
         settings = Settings(timeouts=TIMEOUTS, clock=lambda: self.world.clock("service"))
         try:
             service = Service(self.home, settings)
+        except PowerCut:
+            return
         except (XorError, sqlite3.Error) as error:
             self.world.note(f"service does not start: {type(error).__name__}")
             life.is_alive = False
@@ -80,6 +83,7 @@ class SimulatedService:
         self.current = service
         self._newest = service._store
         self._lives[life] = (service, context)
+        self._started[life] = service.now
         self.world.loop.create_task(service.keep_time(), context=context)
 
     def on_cut(self, _life: Life, copy: Path) -> None:
@@ -153,11 +157,17 @@ class SimulatedService:
         return b""
 
     def _taken(self, envelope: Envelope) -> None:
-        """A poll or an announcement must be taken once only, whoever sends it again and when."""
-        nonce = re.search(rb'"nonce":"([0-9a-f]{64})"', envelope.payload).group(1).decode()  # type: ignore[union-attr]
-        self.world.must(nonce not in self.answered, "the service answers a message that it has answered")
-        self.answered.add(nonce)
-        self.world.must(envelope.payload not in self.forged, "the service answers a stranger")
+        """A poll or an announcement is taken once by one service, and never by one that started later.
+
+        But for what a fast clock has stamped for a time when the next service runs already: see `Freshness`.
+        """
+        life = LIFE.get()
+        assert life is not None
+        must, payload = self.world.must, envelope.payload
+        must((life.number, payload) not in self.answered, "the service answers a message twice")
+        must(parse_canonical(payload)["at"] >= self._started[life], "the service answers an old message")
+        must(payload not in self.forged, "the service answers a stranger")
+        self.answered.add((life.number, payload))
         self.liar.overheard(envelope)
 
     async def network(self) -> NetworkView:

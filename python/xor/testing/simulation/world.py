@@ -46,10 +46,18 @@ class Faults:
     slow: float = 0.1
     cut: float = 0.02
     full: float = 0.01
-    lie: float = 0.25
-    partition: float = 0.1
+    lie: float = 0.2
+    partition: float = 0.05
     skew_s: int = 25
     calm_s: float = 150.0
+
+    @classmethod
+    def drawn(cls, chance: random.Random) -> Faults:
+        """Some of them often, some seldom, some not at all: what never fails lets other faults go deep."""
+        often = (0.0, 0.3, 1.0, 1.5)
+        names = ("lost", "repeated", "slow", "cut", "full", "lie", "partition")
+        rates = {name: getattr(cls, name) * chance.choice(often) for name in names}
+        return cls(**rates, skew_s=chance.choice((0, 5, 25)))
 
 
 @dataclass(eq=False)
