@@ -332,7 +332,7 @@ class Liar:
 
     def _added(self, entries: Entries, lies: Sequence[Entry] | object) -> Entries:
         """Lies among true entries. No further in the log than the truth: they must not hide it, mostly."""
-        newest = max((each.position for each in (*entries, *self.stock)), default=1)
+        newest = max((each.position for each in entries), default=1)
         position = newest + (1000 if self.world.chance(0.02) else 0)
         made = tuple(each.model_copy(update={"position": position}) for each in lies)  # type: ignore[attr-defined]
         return (*made, *entries) if self.world.chance(0.3) else (*entries, *made)

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from xor.errors import PeerError
+from xor.errors import PeerError, XorError
 from xor.testing.simulation.members import EPOCH
 
 Answer = TypeVar("Answer")
@@ -222,6 +222,7 @@ class World:
         def deliver(task: asyncio.Future[Answer]) -> None:
             if not answer.done():
                 if (error := task.exception()) is not None:
+                    self.must(isinstance(error, XorError), f"the service breaks: {error!r}")
                     answer.set_exception(error)
                 else:
                     answer.set_result(task.result())
