@@ -86,6 +86,10 @@ class Jobs:
             except AlreadySpentError:
                 self._step(job_id, Cleared(verdict=SPENT), now)
                 return
+            except Exception:
+                # Whether the event is on disk is not known, so memory may be behind: fold it anew.
+                self._jobs.pop(job_id, None)
+                raise
             self._jobs[job_id] = after
             self._on_change(before, after)
             if after.is_settled != before.is_settled:

@@ -18,6 +18,8 @@ from xor.testing.simulation.world import LIFE, Life, PowerCut, World
 Result = TypeVar("Result")
 CHANGES = ("INSERT", "UPDATE", "DELETE")
 SYNCHRONOUS_FULL = 2
+UNKNOWN = 0.3
+"""How often a write that is said to have failed has been done."""
 
 
 class Disk:
@@ -52,8 +54,10 @@ class Disk:
         if life is None or not life.is_alive or life not in self._homes:
             return write()
         if self._world.chance(self._world.faults.full):
-            self._world.note(f"{life.member}: no room for {what}")
-            raise sqlite3.OperationalError("database or disk is full")
+            if is_done := self._world.random.random() < UNKNOWN:
+                write()
+            self._world.note(f"{life.member}: {what} fails{', but is done' if is_done else ''}")
+            raise sqlite3.OperationalError("disk I/O error" if is_done else "database or disk is full")
         if not self._world.chance(self._world.faults.cut):
             return write()
         match self._world.random.choice(("before", "in", "after")):

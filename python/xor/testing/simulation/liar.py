@@ -10,14 +10,27 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from xor.service.store import Store
-from xor.signing import Envelope, canonical, encode, parse_canonical, seal_envelope
-from xor.testing.simulation.members import ANALYST, NETWORK, PLAYERS, placed, signed_agreement, trust
+from xor.signing import Envelope, canonical, parse_canonical, seal_envelope
+from xor.testing.simulation.members import (
+    ANALYST,
+    ASKED,
+    NETWORK,
+    PLAYERS,
+    asked,
+    entries,
+    placed,
+    signed_agreement,
+    signed_entry,
+    signed_plan,
+    signed_policy,
+)
 from xor.testing.simulation.world import World
 from xor.testing.three_banks import unsafe_key
 from xor.wire.messages import (
     Approval,
     ApprovedPolicy,
     Cancel,
+    CatalogueItem,
     Closed,
     Entry,
     Failure,
@@ -33,6 +46,7 @@ from xor.wire.messages import (
 SERVICE_KEY = unsafe_key("service")
 LIARS_KEY = unsafe_key("liar")
 """Of a worker that the liar would like somebody to meet."""
+IMPOSTOR = "impostor-"
 MAX_STOCK = 400
 TO_CLIENT = 0.3
 """Lies to an analyst are fewer: the first one that shows ends a run."""
@@ -56,6 +70,8 @@ class Liar:
     def __init__(self, world: World) -> None:
         self.world = world
         self.stock: list[Entry] = []
+        self.has_hidden = False
+        """Whether a machine was shown a position so high that it does not ask for what is true."""
         self._messages: list[Envelope] = []
 
     def overheard(self, message: Envelope) -> None:
@@ -122,7 +138,7 @@ class Liar:
         match self.world.random.randrange(5):
             case 0:
                 self.world.note("lie to the client: the agreement of impostors")
-                return true.model_copy(update={"agreement": signed_agreement("liar-").to_bytes().decode()})
+                return _impostors(true)
             case 1 if true.datasets:
                 self.world.note("lie to the client: a dataset with other bounds")
                 return self._other_item(true, "entry", "rows", 21)
@@ -272,9 +288,7 @@ class Liar:
 
     def _invented_plan(self, entries: Entries) -> Entries:
         """A plan of the liar's own, signed with its own key, and the approvals that it would need."""
-        from xor.testing.simulation.members import asked, signed_plan
-
-        plan = asked(self.world.random, self.world.random.randrange(4), self.world.now)
+        plan = asked(self.world.random, self.world.random.randrange(ASKED), self.world.now)
         envelope = signed_plan(plan, LIARS_KEY)
         job = hashlib.sha256(envelope.payload).hexdigest()
         self.world.note(f"lie: a plan {job[:6]} that nobody asked for")
@@ -333,8 +347,10 @@ class Liar:
     def _added(self, entries: Entries, lies: Sequence[Entry] | object) -> Entries:
         """Lies among true entries. No further in the log than the truth: they must not hide it, mostly."""
         newest = max((each.position for each in entries), default=1)
-        position = newest + (1000 if self.world.chance(0.02) else 0)
-        made = tuple(each.model_copy(update={"position": position}) for each in lies)  # type: ignore[attr-defined]
+        if self.world.chance(0.02):
+            self.has_hidden = True
+            newest += 1000
+        made = tuple(each.model_copy(update={"position": newest}) for each in lies)  # type: ignore[attr-defined]
         return (*made, *entries) if self.world.chance(0.3) else (*entries, *made)
 
     def _remember(self, entries: Entries) -> None:
@@ -344,6 +360,20 @@ class Liar:
 
     def _lies(self, factor: float = 1.0) -> bool:
         return self.world.chance(self.world.faults.lie * factor)
+
+
+def _impostors(true: NetworkView) -> NetworkView:
+    """A network that is in order, but that of other owners under the same names."""
+    items = [
+        CatalogueItem(
+            entry=signed_entry(name, IMPOSTOR).to_bytes().decode(),
+            policy=signed_policy(name, 1, IMPOSTOR).to_bytes().decode(),
+            is_online=True,
+        )
+        for name in entries()
+    ]
+    text = signed_agreement(IMPOSTOR).to_bytes().decode()
+    return true.model_copy(update={"agreement": text, "datasets": tuple(items)})
 
 
 def _edited(text: str, change: dict[str, object]) -> str:

@@ -37,9 +37,11 @@ class SimulatedLink(Link):
     """The production link; where it would use a socket, the simulated network takes the request."""
 
     service: SimulatedService
-    """Set on the class for the time of a simulation."""
+    before: Callable[[str], None]
+    """Set on the class for the time of a simulation. `before` hears of each request."""
 
     async def _send(self, request: httpx2.Request) -> bytes:
+        type(self).before(self._player)
         body = b"".join([each async for each in request.stream])  # type: ignore[union-attr]
         return await self.service.post(self._player, request, body)
 

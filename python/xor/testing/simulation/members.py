@@ -38,8 +38,8 @@ OWNERS = ("bank-a", "bank-b", "bank-c")
 ANALYST = "analyst"
 ASKED = 4
 """Plans to choose from, see `_relation`."""
-GUESSED_JOBS = 3
-"""Bank C allows the guesses of the first so many plans of `_relation` on one day."""
+GUESSED = (0, 1, 2, 0)
+"""Bank C allows the guesses of these plans of `_relation` on one day."""
 
 Tables = Mapping[str, list[dict[str, Any]]]
 Rows = Counter[str]
@@ -104,7 +104,7 @@ def policy_text(dataset: str) -> str:
     text = _permissive(dataset)
     if dataset != "accounts_c":
         return text
-    limit = sum(_guesses(choice).get(dataset, 0) for choice in range(GUESSED_JOBS))
+    limit = sum(_guesses(choice).get(dataset, 0) for choice in GUESSED)
     return text.replace(f"guesses: {GUESSES_A_DAY} per UTC day", f"guesses: {limit} per UTC day")
 
 
@@ -119,20 +119,22 @@ def _permissive(dataset: str) -> str:
 
 
 @cache
-def signed_entry(dataset: str) -> Envelope:
+def signed_entry(dataset: str, signer: str = "") -> Envelope:
+    """An entry signed by its owner, or by an impostor."""
     entry = entries()[dataset]
-    return owner.sign_entry(entry, unsafe_key(entry.owner))
+    return owner.sign_entry(entry, unsafe_key(signer + entry.owner))
 
 
 @cache
-def signed_policy(dataset: str, version: int = 1) -> Envelope:
-    return _sign_policy(dataset, policy_text(dataset), version)
+def signed_policy(dataset: str, version: int = 1, signer: str = "") -> Envelope:
+    return _sign_policy(dataset, policy_text(dataset), version, signer)
 
 
-def _sign_policy(dataset: str, text: str, version: int) -> Envelope:
+def _sign_policy(dataset: str, text: str, version: int, signer: str = "") -> Envelope:
     name = entries()[dataset].owner
+    key = unsafe_key(signer + name)
     return owner.sign_policy(
-        text, network=NETWORK, owner=name, dataset=dataset, policy_version=version, key=unsafe_key(name)
+        text, network=NETWORK, owner=name, dataset=dataset, policy_version=version, key=key
     )
 
 
@@ -155,7 +157,7 @@ def guesses(choice: int) -> Mapping[str, Mapping[str, int]]:
 
 def guess_limit() -> int:
     """What bank C allows on one day."""
-    return sum(_guesses(choice).get("accounts_c", 0) for choice in range(GUESSED_JOBS))
+    return sum(_guesses(choice).get("accounts_c", 0) for choice in GUESSED)
 
 
 def _judged(plan: PlacedPlan, policies: Mapping[str, ParsedPolicy]) -> Mapping[str, int]:

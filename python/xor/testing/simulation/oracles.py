@@ -112,9 +112,7 @@ def check_guesses(simulation: Simulation) -> None:
     total = 0
     for job, player in simulation.started:
         check_spent(simulation, simulation.machines[player], job)
-        choice = simulation.choice_of(job)
-        if choice is not None and player == entries()[POLICY_OF].player:
-            total += guesses(choice)[player].get(POLICY_OF, 0)
+        total += _guessed(simulation, job, player)
     simulation.world.must(total <= guess_limit(), "more is guessed on a day than the owner allows")
 
 
@@ -179,12 +177,33 @@ def check_log(simulation: Simulation) -> None:
     must(len({(job, slot) for job, slot, _ in said}) == len(said), "the log holds two entries in one slot")
     if not service.was_rolled_back:
         must(set(service.appended) <= set(said), "the log has lost what was durable")
+        written = {(job, payload) for job, _, payload in said}
+        must(set(service.acknowledged) <= written, "the service has taken what is not in its log")
         must(len(service.appended) == len(set(service.appended)), "an entry was written twice")
     for job, state in states.items():
         loaded = store.load(job, service.current._trust, service.current.settings.timeouts)
         must(loaded is not None and loaded[0].state.value == state, "the table of jobs is not the fold of the log")
         held = jobs._open.get(job) or jobs._ended.get(job)
         must(held is None or loaded is not None and held.job == loaded[0], "memory is not the fold of the log")
+
+
+def check_probe(simulation: Simulation) -> None:
+    """What is asked when the faults are over succeeds, unless they have left something that stands against it."""
+    service, probe = simulation.service, simulation.runs[-1]
+    is_damaged = service.was_rolled_back or simulation.liar.has_hidden or simulation.is_policy_changed
+    ledger = simulation.machines[entries()[POLICY_OF].player].home / "state.db"
+    job = probe.run.job if probe.run else ""
+    query = "SELECT coalesce(sum(amount), 0) FROM guesses WHERE dataset = ? AND plan != ?"
+    ((spent,),) = _rows(ledger, query, POLICY_OF, job)
+    needed = guesses(probe.choice)[entries()[POLICY_OF].player].get(POLICY_OF, 0)
+    if not is_damaged and spent + needed <= guess_limit():
+        code = probe.error.code if probe.error else None
+        simulation.world.must(probe.is_released, f"all is calm, but a run ends in {code}")
+
+
+def _guessed(simulation: Simulation, job: str, player: str) -> int:
+    choice = simulation.choice_of(job)
+    return guesses(choice)[player].get(POLICY_OF, 0) if choice is not None else 0
 
 
 def check_agreement(simulation: Simulation) -> None:
@@ -206,6 +225,7 @@ def check_ended(simulation: Simulation) -> None:
     check_journals(simulation)
     check_log(simulation)
     check_agreement(simulation)
+    check_probe(simulation)
     for run in simulation.runs:
         check_believed(simulation, "the client", run.trust.believed)
     if simulation.world.now > EPOCH + simulation.until_s:

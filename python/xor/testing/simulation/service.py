@@ -56,6 +56,8 @@ class SimulatedService:
         """Polls and announcements that were taken, by which life."""
         self.forged: set[bytes] = set()
         """Payloads of polls and announcements that no machine has signed."""
+        self.acknowledged: list[tuple[str, str]] = []
+        """Job and payload of each document that was taken."""
         self._lives: dict[Life, tuple[Service, Context]] = {}
         self._started: dict[Life, int] = {}
         self._backup: Path | None = None
@@ -75,8 +77,9 @@ class SimulatedService:
         except PowerCut:
             return
         except (XorError, sqlite3.Error) as error:
-            self.world.note(f"service does not start: {type(error).__name__}")
+            self.world.note(f"service does not start: {getattr(error, 'code', error)}")
             life.is_alive = False
+            self.home = self.disk.copy(self.home)  # what has half started still holds a lock here
             self.world.later(self._downtime(), self.start)
             return
         self.world.note(f"service {life.number} is up")
@@ -109,6 +112,14 @@ class SimulatedService:
             self.current._lock.close()  # as on two computers
             self.start()
 
+    def _end_superseded(self) -> None:
+        """Whoever finds itself superseded ends; when all is calm, so does who has not noticed yet."""
+        for life, (service, _) in tuple(self._lives.items()):
+            if service.is_superseded or (self.world.is_calm and service is not self.current):
+                self.world.note(f"service {life.number} ends")
+                life.is_alive = False
+                del self._lives[life]
+
     def appending(self, store: Store, job: Job, append: Append) -> None:
         """What the store has called durable."""
         self.world.note(f"log: {append.slot} of {job.id[:6]}")
@@ -123,6 +134,7 @@ class SimulatedService:
         """One arrival of a request, at the service that runs, or at one of two."""
         if self.world.chance(SUCCESSION):
             self._succeed()
+        self._end_superseded()
         if not self._lives:
             return None
         if self.world.chance(0.01):
@@ -152,8 +164,11 @@ class SimulatedService:
         if what == "blobs":
             manifest = http.read_manifest_header(request.headers[http.MANIFEST_HEADER])
             await service.upload(job, (int(node), int(side)), manifest, _once(body))
+            self._acknowledge(job, manifest)
         elif what == "entries":
-            await service.post(job, Envelope.from_bytes(body))
+            envelope = Envelope.from_bytes(body)
+            await service.post(job, envelope)
+            self._acknowledge(job, envelope)
         return b""
 
     def _taken(self, envelope: Envelope) -> None:
@@ -170,6 +185,9 @@ class SimulatedService:
         self.answered.add((life.number, payload))
         self.liar.overheard(envelope)
 
+    def _acknowledge(self, job: str, envelope: Envelope) -> None:
+        self.acknowledged.append((job, envelope.payload.decode()))
+
     async def network(self) -> NetworkView:
         async def answer(service: Service) -> NetworkView:
             return self.liar.network(await service.catalogue(NETWORK, self._credential()))
@@ -179,6 +197,7 @@ class SimulatedService:
     async def submit(self, envelope: Envelope) -> JobView:
         async def answer(service: Service) -> JobView:
             view, _ = await service.submit(NETWORK, self._credential(), envelope)
+            self._acknowledge(view.job, envelope)
             return self.liar.view(service._store, view)
 
         return await self._client(answer)

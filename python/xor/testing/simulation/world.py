@@ -49,7 +49,7 @@ class Faults:
     lie: float = 0.2
     partition: float = 0.05
     skew_s: int = 25
-    calm_s: float = 150.0
+    calm_s: float = 80.0
 
     @classmethod
     def drawn(cls, chance: random.Random) -> Faults:
