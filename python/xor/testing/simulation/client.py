@@ -1,4 +1,4 @@
-"""The analyst: the production state machine of a run and the checks of a network, on the simulated network."""
+"""The analyst: the production state machine of a run, and the production checks of a network."""
 
 from __future__ import annotations
 

@@ -75,7 +75,9 @@ class Disk:
         self._world.note(f"{life.member}: power cut {when}")
         copy = self.copy(self._homes[life])
         if connection is not None and not connection.is_synced:
-            _cut_log(copy / connection.path.name, self._world.random.randrange(len(_log(connection.path)) + 1))
+            _cut_log(
+                copy / connection.path.name, self._world.random.randrange(len(_log(connection.path)) + 1)
+            )
         life.is_alive = False
         self._on_cut(life, copy)
         return copy

@@ -7,7 +7,8 @@ signed, for another network. It has no key of another member.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from xor.service.store import Store
 from xor.signing import Envelope, canonical, parse_canonical, seal_envelope
@@ -50,10 +51,10 @@ IMPOSTOR = "impostor-"
 MAX_STOCK = 400
 TO_CLIENT = 0.3
 """Lies to an analyst are fewer: the first one that shows ends a run."""
-Said = Approval | Refusal | Offer | Manifest | Failure | Cancel
+Said = Approval | Refusal | Offer | Manifest | Failure | Cancel | Closed
 Entries = tuple[Entry, ...]
 
-KINDS: dict[Kind, type[Said] | type[Closed]] = {
+KINDS: dict[Kind, type[Said]] = {
     Kind.APPROVAL: Approval,
     Kind.REFUSAL: Refusal,
     Kind.OFFER: Offer,
@@ -91,6 +92,9 @@ class Liar:
         if not self._lies():
             return answer
         match self.world.random.randrange(12):
+            case 3:
+                self.world.note(f"lie to {player}: an inbox of another network")
+                return seal_envelope(true.model_copy(update={"network": "elsewhere"}), SERVICE_KEY)
             case 0:
                 self.world.note(f"lie to {player}: an inbox that is not signed by the service")
                 return Envelope(answer.payload_type, answer.payload, ()).signed_by(LIARS_KEY)
@@ -101,9 +105,7 @@ class Liar:
             case 2:
                 other = next(each for each in PLAYERS if each != player)
                 self.world.note(f"lie to {player}: the inbox of {other}")
-                forged = true.model_copy(
-                    update={"player": other, "entries": store.inbox(NETWORK, other, 0)}
-                )
+                forged = true.model_copy(update={"player": other, "entries": store.inbox(NETWORK, other, 0)})
                 return seal_envelope(forged, SERVICE_KEY)
         return seal_envelope(true.model_copy(update={"entries": self._lie(true.entries)}), SERVICE_KEY)
 
@@ -224,7 +226,8 @@ class Liar:
         name = parse_canonical(Envelope.from_bytes(one.envelope.encode()).payload)["player"]
         other = next(each for each in PLAYERS if each != name)
         self.world.note(f"lie: {one.kind} of {name} in the name of {other}")
-        return self._added(entries, [one.model_copy(update={"envelope": _edited(one.envelope, {"player": other})})])
+        text = _edited(one.envelope, {"player": other})
+        return self._added(entries, [one.model_copy(update={"envelope": text})])
 
     def _other_kind(self, entries: Entries) -> Entries:
         """A document as one of another kind, which it may well parse as."""
@@ -269,10 +272,8 @@ class Liar:
         kind, said = document
         signer = getattr(said, "player", None) or getattr(said, "analyst", None) or "service"
         self.world.note(f"lie: {kind} of another network")
-        entry = Entry(
-            position=1, job=said.plan, kind=kind, envelope=seal_envelope(said, unsafe_key(signer)).to_bytes().decode()
-        )
-        return self._added(entries, [entry])
+        text = seal_envelope(said, unsafe_key(signer)).to_bytes().decode()
+        return self._added(entries, [Entry(position=1, job=said.plan, kind=kind, envelope=text)])
 
     def _altered_plan(self, entries: Entries) -> Entries:
         plans = [each for each in self.stock if each.kind is Kind.PLAN]
@@ -304,7 +305,9 @@ class Liar:
         if document is None:
             return None
         kind, said = document
-        keys = self.world.random.choice(((LIARS_KEY,), (SERVICE_KEY,), ()))
+        # What the service may close, it may close with its key.
+        is_own = kind is Kind.CLOSED
+        keys = self.world.random.choice(((LIARS_KEY,), (), () if is_own else (SERVICE_KEY,)))
         envelope = seal_envelope(said, *keys)
         return Entry(position=1, job=said.plan, kind=kind, envelope=envelope.to_bytes().decode())
 
@@ -313,44 +316,20 @@ class Liar:
         if not jobs:
             return None
         job, player = self.world.random.choice(jobs), self.world.random.choice(PLAYERS)
-        common = {"network": network, "plan": job}
-        words = {"kind": "PeerError", "code": "peer.forged", "message": "forged"}
-        made: Sequence[tuple[Kind, Said]] = (
-            (Kind.APPROVAL, self._approval(common, player)),
-            (Kind.APPROVAL, self._approval(common, player)),
-            (Kind.OFFER, Offer(**common, player=player, job_key=LIARS_KEY.public, address="127.0.0.1:666")),
-            (Kind.REFUSAL, Refusal(**common, player=player, **words)),
-            (Kind.FAILURE, Failure(**common, player=player, **words)),
-            (Kind.CANCEL, Cancel(**common, analyst=ANALYST)),
-            (
-                Kind.MANIFEST,
-                Manifest(
-                    **common, player=player, node=1, side=0, attempt="0" * 32, header="", sha256="0" * 64, bytes=1
-                ),
-            ),
-        )
-        return self.world.random.choice(made)
-
-    def _approval(self, common: dict[str, str], player: str) -> Approval:
-        policies = tuple(
-            ApprovedPolicy(dataset=each.name, owner=each.owner, policy_version=1)
-            for each in placed(0).datasets
-            if each.player == player
-        )
-        return Approval(network=common["network"], plan=common["plan"], player=player, policies=policies)
+        return self.world.random.choice(_documents(network, job, player))
 
     def _from_a_player(self) -> Entry | None:
         kinds = (Kind.APPROVAL, Kind.OFFER, Kind.MANIFEST, Kind.FAILURE, Kind.REFUSAL)
         said = [each for each in self.stock if each.kind in kinds]
         return self.world.random.choice(said) if said else None
 
-    def _added(self, entries: Entries, lies: Sequence[Entry] | object) -> Entries:
+    def _added(self, entries: Entries, lies: Iterable[Entry]) -> Entries:
         """Lies among true entries. No further in the log than the truth: they must not hide it, mostly."""
         newest = max((each.position for each in entries), default=1)
         if self.world.chance(0.02):
             self.has_hidden = True
             newest += 1000
-        made = tuple(each.model_copy(update={"position": newest}) for each in lies)  # type: ignore[attr-defined]
+        made = tuple(each.model_copy(update={"position": newest}) for each in lies)
         return (*made, *entries) if self.world.chance(0.3) else (*entries, *made)
 
     def _remember(self, entries: Entries) -> None:
@@ -360,6 +339,29 @@ class Liar:
 
     def _lies(self, factor: float = 1.0) -> bool:
         return self.world.chance(self.world.faults.lie * factor)
+
+
+def _documents(network: str, job: str, player: str) -> tuple[tuple[Kind, Said], ...]:
+    """What somebody might say about a job; approvals twice, they are worth the most."""
+    about: dict[str, Any] = {"network": network, "plan": job}
+    words: dict[str, Any] = {"kind": "PeerError", "code": "peer.forged", "message": "forged"}
+    stream: dict[str, Any] = {"attempt": "0" * 32, "header": "", "sha256": "0" * 64, "bytes": 1}
+    policies = tuple(
+        ApprovedPolicy(dataset=each.name, owner=each.owner, policy_version=1)
+        for each in placed(0).datasets
+        if each.player == player
+    )
+    approval = Approval(**about, player=player, policies=policies)
+    return (
+        (Kind.APPROVAL, approval),
+        (Kind.APPROVAL, approval),
+        (Kind.OFFER, Offer(**about, player=player, job_key=LIARS_KEY.public, address="127.0.0.1:666")),
+        (Kind.REFUSAL, Refusal(**about, player=player, **words)),
+        (Kind.FAILURE, Failure(**about, player=player, **words)),
+        (Kind.CANCEL, Cancel(**about, analyst=ANALYST)),
+        (Kind.CLOSED, Closed(**about, code="peer.no-approval")),
+        (Kind.MANIFEST, Manifest(**about, player=player, node=1, side=0, **stream)),
+    )
 
 
 def _impostors(true: NetworkView) -> NetworkView:
@@ -381,5 +383,3 @@ def _edited(text: str, change: dict[str, object]) -> str:
     envelope = Envelope.from_bytes(text.encode())
     body = parse_canonical(envelope.payload) | change
     return Envelope(envelope.payload_type, canonical(body), envelope.signatures).to_bytes().decode()
-
-

@@ -103,7 +103,9 @@ class Meetings:
         if player not in worker.peers or self.world.is_cut_off(worker.order.player, player):
             return None
         here = self.workers.get((worker.order.plan_hash, player), ())
-        return next((each for each in here if each.is_alive and each.key == worker.peers[player].job_key), None)
+        return next(
+            (each for each in here if each.is_alive and each.key == worker.peers[player].job_key), None
+        )
 
     def attempt(self, group: list[IdealWorker], node: int) -> str:
         """What those who meet agree on."""
@@ -122,8 +124,8 @@ class IdealWorkers:
         on_word: Callable[[str, Word], None],
         on_failure: Callable[[str, Failed], None],
         *,
-        max_jobs: int,
-        job_timeout_s: float,
+        max_jobs: int,  # noqa: ARG002
+        job_timeout_s: float,  # noqa: ARG002
     ) -> None:
         self._on_word = on_word
         self._on_failure = on_failure
@@ -201,10 +203,10 @@ class SimulatedMachine:
         life, context = self.world.born(self.player)
         self.disk.give(life, self.home)
         self.world.note(f"{self.player} {life.number} starts")
-        task = self.world.loop.create_task(self._live(life), context=context)
+        task = self.world.loop.create_task(self._live(), context=context)
         task.add_done_callback(lambda _: self._ended(life, task), context=self.world.nobody)
 
-    async def _live(self, life: Life) -> None:
+    async def _live(self) -> None:
         """What `Machine.run` does, without the end: a machine of this world only dies."""
         machine = shell.Machine(Directory(self.home))
         self.current = machine

@@ -1,4 +1,4 @@
-"""Who takes part in a simulation, what they own and what is asked: the three banks, small enough to be fast."""
+"""Who takes part in a simulation, what they own and what is asked: three banks, small enough to be fast."""
 
 from __future__ import annotations
 

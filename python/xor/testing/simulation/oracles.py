@@ -17,6 +17,7 @@ from xor.plan.codec import PAYLOAD_TYPE as PLAN_TYPE
 from xor.signing import Envelope
 from xor.signing.dsse import pre_authentication
 from xor.testing.simulation.liar import KINDS
+from xor.testing.simulation.machine import IdealWorker, SimulatedMachine
 from xor.testing.simulation.members import (
     ANALYST,
     EPOCH,
@@ -31,7 +32,6 @@ from xor.testing.simulation.members import (
     signed_entry,
     signed_policy,
 )
-from xor.testing.simulation.machine import IdealWorker, SimulatedMachine
 from xor.testing.simulation.service import SimulatedService
 from xor.testing.three_banks import unsafe_key
 from xor.wire.messages import Approval, Kind
@@ -104,7 +104,10 @@ def check_spent(simulation: Simulation, machine: SimulatedMachine, job: str) -> 
     charged = dict(_rows(ledger, query, job))
     must(len(spent) == 1, f"{machine.player} runs a plan whose id it has not spent")
     if choice is not None:
-        must(charged == guesses(choice)[machine.player], f"{machine.player} has not charged the guesses of a job")
+        must(
+            charged == guesses(choice)[machine.player],
+            f"{machine.player} has not charged the guesses of a job",
+        )
 
 
 def check_guesses(simulation: Simulation) -> None:
@@ -150,7 +153,9 @@ def check_journals(simulation: Simulation) -> None:
         rows = _rows(machine.home / "state.db", "SELECT job, event FROM events ORDER BY position")
         events = [(job, json.loads(text)) for job, text in rows]
         believed = [
-            (job, Kind(event["kind"]), event["payload"]) for job, event in events if event["event"] == "arrived"
+            (job, Kind(event["kind"]), event["payload"])
+            for job, event in events
+            if event["event"] == "arrived"
         ]
         check_believed(simulation, machine.player, believed)
         must(machine.current is not None, f"{machine.player} did not come up again")
@@ -163,7 +168,7 @@ def check_journals(simulation: Simulation) -> None:
 
 
 def check_log(simulation: Simulation) -> None:
-    """The log holds all that was durable, once for each slot, and nothing that nobody signed; state is its fold."""
+    """The log holds all that was durable, once for each slot, and nothing unsigned; the state is its fold."""
     must, service = simulation.world.must, simulation.service
     must(service.current is not None, "the service did not come up again")
     if service.current is None:
@@ -182,13 +187,19 @@ def check_log(simulation: Simulation) -> None:
         must(len(service.appended) == len(set(service.appended)), "an entry was written twice")
     for job, state in states.items():
         loaded = store.load(job, service.current._trust, service.current.settings.timeouts)
-        must(loaded is not None and loaded[0].state.value == state, "the table of jobs is not the fold of the log")
+        must(
+            loaded is not None and loaded[0].state.value == state,
+            "the table of jobs is not the fold of the log",
+        )
         held = jobs._open.get(job) or jobs._ended.get(job)
-        must(held is None or loaded is not None and held.job == loaded[0], "memory is not the fold of the log")
+        must(
+            held is None or (loaded is not None and held.job == loaded[0]),
+            "memory is not the fold of the log",
+        )
 
 
 def check_probe(simulation: Simulation) -> None:
-    """What is asked when the faults are over succeeds, unless they have left something that stands against it."""
+    """What is asked when the faults are over succeeds, unless they have left something against it."""
     service, probe = simulation.service, simulation.runs[-1]
     is_damaged = service.was_rolled_back or simulation.liar.has_hidden or simulation.is_policy_changed
     ledger = simulation.machines[entries()[POLICY_OF].player].home / "state.db"

@@ -1,9 +1,10 @@
 """One simulation: a few plans of three banks under faults until some moment, then calm; then the oracles.
 
-Production code that is driven: the service (`shell.Service` with jobs, core, store on SQLite, blobs, catalogue,
-freshness), the machines (`shell.Machine` with jobs, core, journal, judge, holdings, directory, outbox, link up to
-the socket), the client's state machine and its checks of a network, all signatures. Stand-ins: sockets and HTTP
-routes, the worker process and its private join (`IdealWorkers`), wall clocks, threads, and the disk's failures.
+What is driven is production code: the service (`shell.Service` with jobs, core, store on SQLite, blobs,
+catalogue and freshness), the machines (`shell.Machine` with jobs, core, journal, judge, holdings, directory,
+outbox, and link up to the socket), the client's state machine and its checks of a network, and signatures.
+Stand-ins are sockets and HTTP routes, the worker process with its private join (`IdealWorkers`), wall clocks,
+threads, and the failures of disks.
 """
 
 from __future__ import annotations
@@ -31,19 +32,26 @@ from xor.machine import setup as machine_setup
 from xor.machine import shell as machine_shell
 from xor.machine.holdings import Holdings
 from xor.machine.journal import Journal
+from xor.plan import codec
 from xor.policy.parse import ParsedPolicy
 from xor.service import setup as service_setup
 from xor.service.core import Append, Job
 from xor.service.store import Store
-from xor.plan import codec
-from xor.signing import SigningKey, dsse, keys
+from xor.signing import Envelope, SigningKey, dsse, keys
 from xor.testing.simulation import oracles
 from xor.testing.simulation.client import SimulatedRun
 from xor.testing.simulation.disk import Connection, Disk
 from xor.testing.simulation.liar import Liar
-from xor.testing.simulation.machine import IdealWorker, IdealWorkers, Meetings, SimulatedLink, SimulatedMachine
+from xor.testing.simulation.machine import (
+    IdealWorker,
+    IdealWorkers,
+    Meetings,
+    SimulatedLink,
+    SimulatedMachine,
+)
 from xor.testing.simulation.members import (
     ASKED,
+    NETWORK,
     PLAYERS,
     entries,
     signed_agreement,
@@ -56,6 +64,7 @@ from xor.testing.simulation.stranger import Stranger
 from xor.testing.simulation.world import LIFE, Faults, Life, Violation, World
 from xor.testing.three_banks import unsafe_key
 from xor.wire import trust
+from xor.wire.messages import Inbox
 
 PLANS = 2
 UNTIL_S = 2500.0
@@ -157,8 +166,8 @@ class Simulation:
         self.service.start()
         for machine in self.machines.values():
             machine.start()
-        for actor in (*self.runs, self.stranger):
-            self.world.loop.create_task(actor.live(), context=self.world.nobody)
+        for story in (*(run.live() for run in self.runs), self.stranger.live()):
+            self.world.loop.create_task(story, context=self.world.nobody)
         if self.world.chance(CHANGED_POLICY):
             self.world.loop.create_task(self._change_policy(), context=self.world.nobody)
         while self.world.loop.time() < UNTIL_S and not self.world.violations and not self._is_settled():
@@ -171,7 +180,8 @@ class Simulation:
             return False
         jobs = [each.current._jobs if each.current else None for each in self.machines.values()]
         return all(
-            each is not None and all(each[job].is_settled or each[job].plan is None for job in each.in_memory())
+            each is not None
+            and all(each[job].is_settled or each[job].plan is None for job in each.in_memory())
             for each in jobs
         )
 
@@ -211,6 +221,7 @@ class Simulation:
             (dsse, "verify", _verify),
             (trust, "decode_plan", _decode_plan),
             (machine_events, "decode_plan", _decode_plan),
+            (trust.Trust, "inbox", self._opening(trust.Trust.inbox)),
             (Holdings, "policies", self._holding(Holdings.policies)),
             (Journal, "saw_version", self._seeing(Journal.saw_version)),
             *((log, level, self._log) for level in ("info", "warning", "error")),
@@ -243,6 +254,18 @@ class Simulation:
 
         return noted
 
+    def _opening(self, inbox: Any) -> Any:
+        def checked(by: trust.Trust, envelope: Envelope, nonce: str) -> Inbox:
+            opened: Inbox = inbox(by, envelope, nonce)
+            payload = envelope.payload.decode()
+            is_signed = self.signed.is_by("service", Inbox.payload_type, payload)
+            self.world.must(is_signed, "a machine believes an inbox that the service did not sign")
+            self.world.must(opened.nonce == nonce, "a machine believes the answer to another poll")
+            self.world.must(opened.network == NETWORK, "a machine believes an inbox of another network")
+            return opened
+
+        return checked
+
     def _holding(self, policies: Any) -> Any:
         def checked(holdings: Holdings) -> Mapping[str, ParsedPolicy]:
             found: Mapping[str, ParsedPolicy] = policies(holdings)
@@ -273,7 +296,7 @@ class Simulation:
         for task in asyncio.all_tasks(self.world.loop):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             with suppress(BaseException):
-                task.get_coro().close()  # type: ignore[union-attr]
+                task.get_coro().close()
         self.world.loop.close()
 
 
@@ -307,12 +330,15 @@ def _template() -> Path:
         for name, entry in entries().items():
             if entry.player == player:
                 machine_setup.add_dataset(
-                    folder / player, entry=signed_entry(name), policy=signed_policy(name), source=Path("none.csv")
+                    folder / player,
+                    entry=signed_entry(name),
+                    policy=signed_policy(name),
+                    source=Path("none.csv"),
                 )
     return folder
 
 
 def _memory() -> Path | None:
     """Where files cost least; syncing is simulated."""
-    shared = Path("/dev/shm")  # noqa: S108
+    shared = Path("/dev/shm")
     return shared if shared.is_dir() else None
