@@ -15,7 +15,7 @@ from xor import owner
 from xor.model.agreement import Agreement, Analyst, Owner, Player
 from xor.model.dataset import ColumnEntry, DatasetEntry
 from xor.model.machine import Capacity
-from xor.plan.codec import PAYLOAD_TYPE, encode_plan
+from xor.plan.codec import PAYLOAD_TYPE, decode_plan, encode_plan
 from xor.plan.oprf.exchange import BACK_ENDS
 from xor.plan.place import place
 from xor.plan.placed import Part, PlacedPlan
@@ -23,7 +23,7 @@ from xor.plan.relations import Concat, Join, JoinKind, Project, Relation, Scan
 from xor.policy.judge import judge
 from xor.policy.parse import ParsedPolicy, in_force, with_grant
 from xor.policy.permissive import GUESSES_A_DAY, permissive
-from xor.signing import Envelope, SigningKey
+from xor.signing import Envelope, SigningKey, canonical, parse_canonical
 from xor.testing.oracle import evaluate
 from xor.testing.three_banks import unsafe_key
 from xor.wire.trust import Trust
@@ -197,6 +197,14 @@ def placed(choice: int) -> PlacedPlan:
 def asked(chance: random.Random, choice: int, now: float) -> PlacedPlan:
     """A plan that the analyst may sign now."""
     return replace(placed(choice), nonce=chance.randbytes(32).hex(), not_after=int(now) + VALID_S)
+
+
+def with_other_bounds(plan: PlacedPlan) -> PlacedPlan:
+    """The plan as if the owners had said that their tables are larger."""
+    body = parse_canonical(encode_plan(plan))
+    for entry in body["datasets"]:
+        entry["rows"] = 24
+    return decode_plan(canonical(body))
 
 
 def signed_plan(plan: PlacedPlan, key: SigningKey | None = None) -> Envelope:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xor.plan.codec import PAYLOAD_TYPE as PLAN_TYPE
+from xor.plan.codec import decode_plan
 from xor.signing import Envelope
 from xor.signing.dsse import pre_authentication
 from xor.testing.simulation.liar import KINDS
@@ -31,6 +32,7 @@ from xor.testing.simulation.members import (
     plaintext,
     signed_entry,
     signed_policy,
+    trust,
 )
 from xor.testing.simulation.service import SimulatedService
 from xor.testing.three_banks import unsafe_key
@@ -73,11 +75,21 @@ def check_believed(simulation: Simulation, who: str, believed: Iterable[tuple[st
         if kind is Kind.PLAN:
             is_signed = simulation.signed.is_by(ANALYST, PLAN_TYPE, payload)
             must(is_signed, f"{who} believes a plan that the analyst did not sign")
+            if who == "the service":
+                _check_plan(simulation, payload)
             continue
         must(body["plan"] == job, f"{who} believes a {kind} that is about another job")
         member = body.get("player") or body.get("analyst") or "service"
         is_signed = simulation.signed.is_by(member, KINDS[kind].payload_type, payload)
         must(is_signed, f"{who} believes a {kind} that {member} did not sign")
+
+
+def _check_plan(simulation: Simulation, payload: str) -> None:
+    """A plan is made under the agreement, over datasets as their owners signed them."""
+    plan, must = decode_plan(payload.encode()), simulation.world.must
+    must(plan.agreement == trust().hash, "a plan under another agreement is believed")
+    is_true = all(each == entries().get(each.name) for each in plan.datasets)
+    must(is_true, "a plan with an entry that its owner did not sign is believed")
 
 
 def check_start(simulation: Simulation, worker: IdealWorker) -> None:
@@ -87,6 +99,7 @@ def check_start(simulation: Simulation, worker: IdealWorker) -> None:
     simulation.started[job, player] = worker
     is_asked = simulation.signed.is_by(ANALYST, PLAN_TYPE, worker.order.plan)
     must(is_asked, f"{player} runs a plan that the analyst did not sign")
+    _check_plan(simulation, worker.order.plan)
     for name in PLAYERS:
         must(simulation.signed.has_approved(job, name), f"{player} starts without the approval of {name}")
     machine = simulation.machines[player]
@@ -185,6 +198,7 @@ def check_log(simulation: Simulation) -> None:
         written = {(job, payload) for job, _, payload in said}
         must(set(service.acknowledged) <= written, "the service has taken what is not in its log")
         must(len(service.appended) == len(set(service.appended)), "an entry was written twice")
+    must(set(store.jobs_of(NETWORK, ANALYST, 1000)) == set(states), "an analyst does not see its jobs")
     for job, state in states.items():
         loaded = store.load(job, service.current._trust, service.current.settings.timeouts)
         must(
@@ -208,6 +222,7 @@ def check_probe(simulation: Simulation) -> None:
     ((spent,),) = _rows(ledger, query, POLICY_OF, job)
     needed = guesses(probe.choice)[entries()[POLICY_OF].player].get(POLICY_OF, 0)
     if not is_damaged and spent + needed <= guess_limit():
+        simulation.world.must(probe.known is not None, "all is calm, but no datasets are shown")
         code = probe.error.code if probe.error else None
         simulation.world.must(probe.is_released, f"all is calm, but a run ends in {code}")
 

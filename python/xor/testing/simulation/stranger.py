@@ -1,15 +1,16 @@
-"""Somebody on the network without any key of a member: sends forgeries, and again what others have sent."""
+"""Somebody on the network who sends forgeries, and again what others have sent; and a dishonest analyst."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import httpx2
 
 from xor.errors import XorError
 from xor.signing import Envelope
 from xor.testing.simulation.liar import LIARS_KEY, Liar
-from xor.testing.simulation.members import asked, signed_plan
+from xor.testing.simulation.members import ASKED, asked, signed_plan, with_other_bounds
 from xor.testing.simulation.service import SimulatedService
 from xor.testing.simulation.world import World
 from xor.wire import http
@@ -28,7 +29,9 @@ class Stranger:
         while not self.world.is_calm:
             await asyncio.sleep(self.world.random.uniform(1.0, 12.0))
             try:
-                await self.world.random.choice((self._forge, self._replay, self._replay, self._ask))()
+                await self.world.random.choice(
+                    (self._forge, self._replay, self._replay, self._ask, self._misplace, self._cheat)
+                )()
             except XorError as error:
                 self.world.note(f"a stranger is refused: {error.code}")
 
@@ -54,9 +57,26 @@ class Stranger:
 
     async def _ask(self) -> None:
         """A plan in the analyst's name."""
-        plan = asked(self.world.random, self.world.random.randrange(4), self.world.now)
+        plan = asked(self.world.random, self.world.random.randrange(ASKED), self.world.now)
         self.world.note("a stranger submits a plan")
         await self.service.submit(signed_plan(plan, LIARS_KEY))
+
+    async def _misplace(self) -> None:
+        """What somebody really said about one job, posted to another one."""
+        said = [each for each in self.liar.stock if each.kind in (Kind.APPROVAL, Kind.OFFER, Kind.FAILURE)]
+        jobs = sorted({each.job for each in self.liar.stock})
+        if said:
+            one, job = self.world.random.choice(said), self.world.random.choice(jobs)
+            self.world.note(f"a stranger posts a {one.kind} of {one.job[:6]} to {job[:6]}")
+            if job != one.job:
+                await self._post(http.entries_path(job), one.envelope.encode())
+
+    async def _cheat(self) -> None:
+        """A dishonest analyst signs what it may not: other bounds than the owner's, another agreement."""
+        plan = asked(self.world.random, self.world.random.randrange(ASKED), self.world.now)
+        forged = self.world.random.choice((with_other_bounds(plan), replace(plan, agreement="ab" * 32)))
+        self.world.note("an analyst submits a plan that is not in order")
+        await self.service.submit(signed_plan(forged))
 
     async def _post(self, path: str, body: bytes) -> None:
         await self.service.post("stranger", httpx2.Request("POST", f"http://127.0.0.1:1{path}"), body)
