@@ -28,7 +28,7 @@ from xor.testing.simulation.liar import Liar
 from xor.testing.simulation.members import ANALYST, NETWORK
 from xor.testing.simulation.world import LIFE, Life, PowerCut, World
 from xor.wire import http
-from xor.wire.messages import Credential, JobView, NetworkView
+from xor.wire.messages import Credential, JobState, JobView, NetworkView
 
 Answer = TypeVar("Answer")
 TIMEOUTS = Timeouts(approvals_s=120, offers_s=60, completion_s=120)
@@ -212,6 +212,9 @@ class SimulatedService:
     async def stream(self, job: str, key: tuple[int, int]) -> bytes:
         async def answer(service: Service) -> bytes:
             path = await service.stream(job, key, self._credential())
+            row = service._store.projection(job)
+            is_released = row is not None and row["state"] == JobState.RELEASED.value
+            self.world.must(is_released, "the service hands out a stream that is not released")
             return self.liar.stream(path.read_bytes())
 
         return await self._client(answer)
