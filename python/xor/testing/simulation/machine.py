@@ -27,6 +27,7 @@ from xor.testing.simulation.disk import Disk
 from xor.testing.simulation.members import Tables, ideal_stream
 from xor.testing.simulation.service import SimulatedService
 from xor.testing.simulation.world import LIFE, Life, World
+from xor.wire.messages import Inbox
 
 DOWN_S = (1.0, 15.0)
 MEETING_S = 30.0
@@ -39,6 +40,12 @@ class SimulatedLink(Link):
     service: SimulatedService
     before: Callable[[str], None]
     """Set on the class for the time of a simulation. `before` hears of each request."""
+
+    async def poll(self, after: int, wait_s: int, now: int, nonce: str) -> Inbox:
+        inbox = await super().poll(after, wait_s, now, nonce)
+        is_own = inbox.player == self._player
+        self.service.world.must(is_own, f"{self._player} believes the inbox of {inbox.player}")
+        return inbox
 
     async def _send(self, request: httpx2.Request) -> bytes:
         type(self).before(self._player)
@@ -83,6 +90,8 @@ class Meetings:
     def told(self, worker: IdealWorker, peer: Peer) -> None:
         """A worker hears whom to meet: it must be a worker of that very job and player."""
         known = {each.key for each in self.workers.get((worker.order.plan_hash, peer.player), ())}
+        is_partner = peer.player in worker.expects
+        self.world.must(is_partner, f"{worker.order.player} is sent to somebody who has no part in its steps")
         self.world.must(peer.job_key in known, f"{worker.order.player} is sent to a stranger")
         worker.peers.setdefault(peer.player, peer)
 

@@ -33,10 +33,8 @@ from xor.wire.messages import Credential, JobState, JobView, NetworkView
 Answer = TypeVar("Answer")
 TIMEOUTS = Timeouts(approvals_s=120, offers_s=60, completion_s=120)
 DOWN_S = (1.0, 15.0)
-SUCCESSION = 0.004
-"""How likely, at each request, a second service is started over the same database."""
-ROLLBACK = 0.15
-"""How likely a service comes back with an earlier copy of its database."""
+BACKUP = 0.01
+"""How likely, at each request, the operator makes a copy of the database."""
 _JOB = re.compile(r"/v1/jobs/([0-9a-f]{64})/(\w+)(?:/(\d+)/(\d+))?")
 
 
@@ -96,7 +94,7 @@ class SimulatedService:
         self._lives.clear()
         self.current = None
         self.home = copy
-        if self._backup is not None and self.world.chance(ROLLBACK):
+        if self._backup is not None and self.world.chance(self.world.faults.rollback):
             self.world.note("service is rolled back")
             self.was_rolled_back = True
             self.home = self.disk.copy(self._backup)
@@ -132,12 +130,12 @@ class SimulatedService:
         self, handle: Callable[[Service], Coroutine[Any, Any, Answer]]
     ) -> asyncio.Future[Answer] | None:
         """One arrival of a request, at the service that runs, or at one of two."""
-        if self.world.chance(SUCCESSION):
+        if self.world.chance(self.world.faults.succession):
             self._succeed()
         self._end_superseded()
         if not self._lives:
             return None
-        if self.world.chance(0.01):
+        if self.world.chance(BACKUP):
             self._backup = self.disk.copy(self.home)
         service, context = self.world.random.choice(tuple(self._lives.values()))
         return self.world.loop.create_task(handle(service), context=context)

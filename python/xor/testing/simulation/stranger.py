@@ -72,9 +72,8 @@ class Stranger:
     async def _misplace(self) -> None:
         """What somebody really said about one job, posted to another one."""
         said = [each for each in self.liar.stock if each.kind in (Kind.APPROVAL, Kind.OFFER, Kind.FAILURE)]
-        jobs = sorted({each.job for each in self.liar.stock})
         if said:
-            one, job = self.world.random.choice(said), self.world.random.choice(jobs)
+            one, job = self.world.random.choice(said), self.liar.stock[-1].job
             self.world.note(f"a stranger posts a {one.kind} of {one.job[:6]} to {job[:6]}")
             if job != one.job:
                 await self._post(http.entries_path(job), one.envelope.encode())

@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from xor.errors import PeerError, XorError
@@ -37,6 +37,8 @@ class Faults:
         full: of a disk without room for a durable write.
         lie: of an answer by the service that is a lie.
         partition: that a link between two members is down, for each half minute.
+        succession: that, at a request, a second service is started over the database of the first.
+        rollback: that a service comes back with an earlier copy of its database.
         skew_s: how far a member's clock may be off.
         calm_s: when all of this ends.
     """
@@ -48,6 +50,8 @@ class Faults:
     full: float = 0.01
     lie: float = 0.2
     partition: float = 0.05
+    succession: float = 0.004
+    rollback: float = 0.15
     skew_s: int = 25
     calm_s: float = 80.0
 
@@ -55,7 +59,9 @@ class Faults:
     def drawn(cls, chance: random.Random) -> Faults:
         """Some of them often, some seldom, some not at all: what never fails lets other faults go deep."""
         often = (0.0, 0.3, 1.0, 1.5)
-        names = ("lost", "repeated", "slow", "cut", "full", "lie", "partition")
+        names = [
+            each.name for each in fields(cls) if isinstance(each.default, float) and each.name != "calm_s"
+        ]
         rates = {name: getattr(cls, name) * chance.choice(often) for name in names}
         return cls(**rates, skew_s=chance.choice((0, 5, 25)))
 
