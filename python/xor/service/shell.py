@@ -164,7 +164,8 @@ class Service:
         await self._blobs.receive(manifest, path, body)
         try:
             known, is_new = await self._jobs.deliver(job_id, Arrived(manifest, envelope, self.now))
-        except XorError:
+        except UsageError:
+            # Only then the log does not hold the manifest for sure: after other errors the write may be done.
             path.unlink(missing_ok=True)
             raise
         return self._view(known), is_new

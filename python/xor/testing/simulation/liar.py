@@ -160,7 +160,7 @@ class Liar:
         return true
 
     def stream(self, blob: bytes) -> bytes:
-        if not self._lies(TO_CLIENT):
+        if not self._lies():
             return blob
         self.world.note("lie to the client: other bytes")
         return self.world.random.choice((blob[:-1] + bytes([blob[-1] ^ 1]), blob[:-1], blob.rstrip() or b"-"))
@@ -234,7 +234,8 @@ class Liar:
         said = [each for each in self.stock if each.kind is not Kind.PLAN]
         if not said:
             return entries
-        one = self.world.random.choice(said)
+        failures = [each for each in said if each.kind is Kind.FAILURE]
+        one = self.world.random.choice(failures or said)
         kind = Kind.REFUSAL if one.kind is Kind.FAILURE else self.world.random.choice(sorted(KINDS))
         self.world.note(f"lie: {one.kind} as {kind}")
         return self._added(entries, [one.model_copy(update={"kind": kind})])

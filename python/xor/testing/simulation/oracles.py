@@ -6,15 +6,18 @@ it signed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xor.plan.codec import PAYLOAD_TYPE as PLAN_TYPE
 from xor.plan.codec import decode_plan
+from xor.service.core import digest
+from xor.service.shell import Service
 from xor.signing import Envelope
 from xor.signing.dsse import pre_authentication
 from xor.testing.simulation.liar import KINDS
@@ -36,7 +39,7 @@ from xor.testing.simulation.members import (
 )
 from xor.testing.simulation.service import SimulatedService
 from xor.testing.three_banks import unsafe_key
-from xor.wire.messages import Approval, Kind
+from xor.wire.messages import Approval, JobState, Kind, Manifest
 
 if TYPE_CHECKING:
     from xor.testing.simulation.run import Simulation
@@ -75,6 +78,8 @@ def check_believed(simulation: Simulation, who: str, believed: Iterable[tuple[st
         if kind is Kind.PLAN:
             is_signed = simulation.signed.is_by(ANALYST, PLAN_TYPE, payload)
             must(is_signed, f"{who} believes a plan that the analyst did not sign")
+            is_own = hashlib.sha256(payload.encode()).hexdigest() == job
+            must(is_own, f"{who} takes a plan for another job")
             if who == "the service":
                 _check_plan(simulation, payload)
             continue
@@ -154,6 +159,9 @@ def check_catalogue(simulation: Simulation) -> None:
             is_true = entry == entries()[name]
             must(is_true and run.known.signatures[name] == signed_entry(name).signatures[0].signature,
                  "the client believes an entry that its owner did not sign")  # fmt: skip
+        must(
+            run.known.policies.keys() == run.known.entries.keys(), "the client knows a dataset without policy"
+        )
         for name, policy in run.known.policies.items():
             payload = signed_policy(name, policy.policy_version).payload
             must(policy == type(policy).model_validate_json(payload), "the client believes a wrong policy")
@@ -198,6 +206,7 @@ def check_log(simulation: Simulation) -> None:
         written = {(job, payload) for job, _, payload in said}
         must(set(service.acknowledged) <= written, "the service has taken what is not in its log")
         must(len(service.appended) == len(set(service.appended)), "an entry was written twice")
+        _check_streams(simulation, service.current, states)
     must(set(store.jobs_of(NETWORK, ANALYST, 1000)) == set(states), "an analyst does not see its jobs")
     for job, state in states.items():
         loaded = store.load(job, service.current._trust, service.current.settings.timeouts)
@@ -210,6 +219,16 @@ def check_log(simulation: Simulation) -> None:
             held is None or (loaded is not None and held.job == loaded[0]),
             "memory is not the fold of the log",
         )
+
+
+def _check_streams(simulation: Simulation, service: Service, states: Mapping[str, str]) -> None:
+    """The streams of a released job are there."""
+    released = [job for job, state in states.items() if state == JobState.RELEASED.value]
+    for job, slot, payload in _written(simulation.service):
+        if job in released and slot.startswith(Kind.MANIFEST.value):
+            envelope = Envelope(Manifest.payload_type, payload.encode(), ())
+            is_there = service._blobs.path(job, digest(envelope)).exists()
+            simulation.world.must(is_there, f"a stream of {job[:6]} is released, but not there")
 
 
 def check_probe(simulation: Simulation) -> None:

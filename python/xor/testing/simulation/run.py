@@ -16,6 +16,7 @@ import random
 import shutil
 import sqlite3
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -30,8 +31,8 @@ from xor.machine import events as machine_events
 from xor.machine import link as machine_link
 from xor.machine import setup as machine_setup
 from xor.machine import shell as machine_shell
+from xor.machine.core import Job as MachineJob
 from xor.machine.holdings import Holdings
-from xor.machine.journal import Journal
 from xor.plan import codec
 from xor.policy.parse import ParsedPolicy
 from xor.service import setup as service_setup
@@ -142,6 +143,7 @@ class Simulation:
         probe = self.world.random.randrange(ASKED)
         self.runs.append(SimulatedRun(self.world, self.service, probe, faults.calm_s + PROBE_S))
         self.meetings = Meetings(self.world, self.content, partial(oracles.check_start, self))
+        self.changes: Counter[tuple[str, str]] = Counter()
         self.is_policy_changed = False
         self.is_policy_superseded = False
 
@@ -223,7 +225,7 @@ class Simulation:
             (machine_events, "decode_plan", _decode_plan),
             (trust.Trust, "inbox", self._opening(trust.Trust.inbox)),
             (Holdings, "policies", self._holding(Holdings.policies)),
-            (Journal, "saw_version", self._seeing(Journal.saw_version)),
+            (machine_shell, "_log_change", self._changed),
             *((log, level, self._log) for level in ("info", "warning", "error")),
         ]
         with ExitStack() as stack:
@@ -272,6 +274,7 @@ class Simulation:
             parsed = found.get(oracles.POLICY_OF)
             is_old = self.is_policy_superseded and parsed is not None and parsed.policy.policy_version == 1
             self.world.must(not is_old, "player-1 judges by a policy that has been replaced")
+            self.is_policy_superseded |= parsed is not None and parsed.policy.policy_version > 1
             return found
 
         return checked
@@ -284,12 +287,16 @@ class Simulation:
 
         return noted
 
-    def _seeing(self, saw_version: Any) -> Any:
-        def noted(journal: Journal, dataset: str, version: int) -> None:
-            saw_version(journal, dataset, version)
-            self.is_policy_superseded |= version > 1
-
-        return noted
+    def _changed(self, before: MachineJob, after: MachineJob) -> None:
+        """A machine's job has changed: that must be in its journal, for good."""
+        machine = self.machines[after.player]
+        self.changes[after.player, after.id] += 1
+        if machine.current is not None:
+            events = machine.current._journal.events_of(after.id)
+            is_written = len(events) >= self.changes[after.player, after.id]
+            self.world.must(is_written, f"{after.player} changes a job without a word in its journal")
+        if after.state is not before.state:
+            self.world.note(f"{after.player}: {after.id[:6]} is {after.state}")
 
     def _close(self) -> None:
         """Lets go of everything; nothing of it runs any more."""
