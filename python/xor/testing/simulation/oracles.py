@@ -105,9 +105,14 @@ def check_start(simulation: Simulation, worker: IdealWorker) -> None:
     is_asked = simulation.signed.is_by(ANALYST, PLAN_TYPE, worker.order.plan)
     must(is_asked, f"{player} runs a plan that the analyst did not sign")
     _check_plan(simulation, worker.order.plan)
-    for name in PLAYERS:
+    for name in (each for each in PLAYERS if each != player):
         must(simulation.signed.has_approved(job, name), f"{player} starts without the approval of {name}")
     machine = simulation.machines[player]
+    query = 'SELECT event FROM events WHERE job = ? AND event LIKE \'{"event":"judged"%\''
+    judged = [
+        json.loads(text)["verdict"]["verdict"] for (text,) in _rows(machine.home / "state.db", query, job)
+    ]
+    must("allowed" in judged, f"{player} starts what its own judge has not allowed")
     check_spent(simulation, machine, job)
     is_foreign = simulation.world.now >= worker.plan.not_after + 2 * simulation.world.faults.skew_s + 60
     must(not is_foreign, f"{player} runs a plan that is no longer valid")
