@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 
 from xor.errors import PeerError, XorError
@@ -72,6 +73,7 @@ class SimulatedRun:
             if self._take(event) is None and self.is_over:
                 return
             event = await self._perform(request)
+            await self._be_impatient()
 
     async def _catalogue(self) -> Known | None:
         """The network as it is shown, if it is shown truly while this analyst has patience."""
@@ -121,6 +123,13 @@ class SimulatedRun:
             return core.Refused(error)
         self.streams[key] = blob
         return core.Downloaded(key, hashlib.sha256(blob).hexdigest(), len(blob))
+
+    async def _be_impatient(self) -> None:
+        """Asks for a stream that is there before the others are: the service must not hand it out."""
+        assert self.run is not None
+        if self.run.manifests and not self.run.is_complete and self.world.chance(0.5):
+            with contextlib.suppress(XorError):
+                await self.service.stream(self.run.job, min(self.run.manifests))
 
     async def _cancel(self, job: str) -> None:
         await asyncio.sleep(self.world.random.uniform(0.0, 20.0))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import httpx2
 
 from xor.errors import XorError
-from xor.signing import Envelope, parse_canonical
+from xor.signing import Envelope
 from xor.testing.simulation.liar import LIARS_KEY, Liar
 from xor.testing.simulation.members import ASKED, asked, signed_plan, with_other_bounds
 from xor.testing.simulation.service import SimulatedService
@@ -37,7 +37,6 @@ class Stranger:
                         self._ask,
                         self._misplace,
                         self._cheat,
-                        self._peek,
                     )
                 )()
             except XorError as error:
@@ -84,15 +83,6 @@ class Stranger:
         forged = self.world.random.choice((with_other_bounds(plan), replace(plan, agreement="ab" * 32)))
         self.world.note("an analyst submits a plan that is not in order")
         await self.service.submit(signed_plan(forged))
-
-    async def _peek(self) -> None:
-        """An analyst asks for a stream, whether all of them are there or not."""
-        said = [each for each in self.liar.stock if each.kind is Kind.MANIFEST]
-        if said:
-            one = self.world.random.choice(said)
-            body = parse_canonical(Envelope.from_bytes(one.envelope.encode()).payload)
-            self.world.note(f"an analyst asks for a stream of {one.job[:6]}")
-            await self.service.stream(one.job, (body["node"], body["side"]))
 
     async def _post(self, path: str, body: bytes) -> None:
         await self.service.post("stranger", httpx2.Request("POST", f"http://127.0.0.1:1{path}"), body)
