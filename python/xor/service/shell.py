@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, ParamSpec, TypeVar
 
-from xor.errors import AuthError, ResourceError, UsageError, XorError
+from xor.errors import AuthError, ResourceError, UsageError
 from xor.service import admission, core, setup
 from xor.service.bell import Bell, waited
 from xor.service.blobs import Blobs, unstalled

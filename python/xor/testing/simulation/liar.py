@@ -48,6 +48,7 @@ SERVICE_KEY = unsafe_key("service")
 LIARS_KEY = unsafe_key("liar")
 """Of a worker that the liar would like somebody to meet."""
 IMPOSTOR = "impostor-"
+ENDINGS = (Kind.REFUSAL, Kind.FAILURE, Kind.CANCEL, Kind.CLOSED)
 MAX_STOCK = 400
 TO_CLIENT = 0.3
 """Lies to an analyst are fewer: the first one that shows ends a run."""
@@ -213,7 +214,8 @@ class Liar:
         jobs = sorted({each.job for each in self.stock})
         if len(jobs) < 2:
             return entries
-        one = self.world.random.choice(self.stock)
+        endings = [each for each in self.stock if each.kind in ENDINGS]
+        one = self.world.random.choice(endings or self.stock)
         job = self.world.random.choice([each for each in jobs if each != one.job])
         self.world.note(f"lie: {one.kind} of {one.job[:6]} for {job[:6]}")
         return self._added(entries, [one.model_copy(update={"job": job})])

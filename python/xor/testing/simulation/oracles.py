@@ -150,6 +150,9 @@ def check_results(simulation: Simulation) -> None:
         if run.is_released and run.run is not None:
             rows = opened(run.streams)
             must(rows == plaintext(run.run.plan, simulation.content), "a released result is wrong")
+            hashes = {key: hashlib.sha256(blob).hexdigest() for key, blob in run.streams.items()}
+            is_vouched = hashes == {key: each.sha256 for key, each in run.run.manifests.items()}
+            must(is_vouched, "a result holds other bytes than a machine has vouched for")
             must(run.run.stored == run.run.expected.keys(), "a result is released without all of its streams")
 
 
