@@ -88,7 +88,7 @@ class Jobs:
         self._open: dict[str, Known] = {}
         self._ended: dict[str, Known] = {}
         self._doubtful: dict[str, object] = {}
-        """Jobs of which memory may be behind the log: the answer to a write was lost. Each with its last doubt."""
+        """Jobs of which memory may be behind the log: a write got no answer. The value is the last doubt."""
 
     def restore(self) -> None:
         """Folds the unfinished jobs anew and deletes streams that will never be released."""
