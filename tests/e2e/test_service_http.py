@@ -24,14 +24,15 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.routing import Route
 
 from xor import log
-from xor.errors import XorError
+from xor.errors import PeerError, XorError
 from xor.model.machine import Capacity, LinkSeen, MachineSeen
 from xor.service import setup
 from xor.service.app import create_app
-from xor.service.core import Timeouts
+from xor.service.core import Append, Job, Timeouts
 from xor.service.jobs import Settings
 from xor.service.limits import Rate
 from xor.service.shell import Service
+from xor.service.store import Store
 from xor.signing import Envelope, SigningKey, canonical, parse_canonical, seal_envelope
 from xor.testing import three_banks as banks
 from xor.testing.letters import Letters, signed
@@ -580,6 +581,23 @@ def test_an_upload_that_breaks_off_leaves_nothing_and_can_be_sent_again(
         running.http.get(http.HEALTH)
     assert running.upload(letters, stream, content).status_code == 201
     assert [path.read_bytes() for path in blobs_of(running)] == [content]
+
+
+def test_a_stream_is_kept_when_nobody_knows_whether_its_manifest_was_written(
+    running: Running, letters: Letters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approved(running, letters)
+    append = Store.append
+
+    def append_and_lose_the_answer(store: Store, job: Job, entry: Append) -> int:
+        append(store, job, entry)
+        raise PeerError("the service's database does not answer", code="peer.database-away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "append", append_and_lose_the_answer)
+        assert running.upload(letters, letters.streams[0]).status_code >= 500
+    assert running.upload(letters, letters.streams[0]).status_code == 200
+    assert [path.read_bytes() for path in blobs_of(running)] == [b"stream"]
 
 
 def test_results_are_handed_out_only_once_all_are_in(running: Running, letters: Letters) -> None:

@@ -95,8 +95,8 @@ class Jobs:
         self._writing = asyncio.Lock()
         self._open: dict[str, Known] = {}
         self._ended: dict[str, Known] = {}
-        self._doubtful: set[str] = set()
-        """Jobs of which memory may be behind the log: the answer to a write was lost."""
+        self._doubtful: dict[str, object] = {}
+        """Jobs of which memory may be behind the log: a write got no answer. The value is the last doubt."""
 
     def restore(self) -> None:
         """Folds the unfinished jobs anew and deletes streams that will never be released."""
@@ -130,15 +130,16 @@ class Jobs:
         known = self._open.get(job_id) or self._ended.get(job_id)
         if known is not None and job_id not in self._doubtful:
             return known
+        doubt = self._doubtful.get(job_id)
         loaded = await asyncio.to_thread(self._store.load, job_id, self._trust, self._settings.timeouts)
+        if self._doubtful.get(job_id) is doubt:  # a doubt that has come since then is not resolved by this
+            self._doubtful.pop(job_id, None)
         if loaded is None:
-            self._doubtful.discard(job_id)
             return known
         # Somebody may have moved it on while it was being read.
         now = self._open.get(job_id) or self._ended.get(job_id)
         if now is None or now.position < loaded[1]:
             self._remember(Known(*loaded))
-        self._doubtful.discard(job_id)
         return self._open.get(job_id) or self._ended.get(job_id)
 
     async def deliver(self, job_id: str, event: core.Event) -> tuple[Known, bool]:
@@ -202,10 +203,12 @@ class Jobs:
         return known
 
     async def _append(self, job: Job, effect: Append) -> Known:
-        self._doubtful.add(job.id)
-        with self._metrics.appending():
-            known = Known(job, await asyncio.to_thread(self._store.append, job, effect))
-        self._doubtful.discard(job.id)
+        try:
+            with self._metrics.appending():
+                known = Known(job, await asyncio.to_thread(self._store.append, job, effect))
+        except BaseException:
+            self._doubtful[job.id] = object()
+            raise
         before = self._open.get(job.id)
         self._remember(known)
         self._metrics.appended(effect.slot.kind)

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import IO, ParamSpec, TypeVar
 
-from xor.errors import AuthError, ResourceError, UsageError, XorError
+from xor.errors import AuthError, ResourceError, UsageError
 from xor.service import admission, core, setup
 from xor.service.bell import Bell, waited
 from xor.service.blobs import Blobs, unstalled
@@ -205,7 +205,8 @@ class Service:
             await self._blobs.receive(manifest, path, body)
         try:
             known, is_new = await self._jobs.deliver(job_id, Arrived(manifest, envelope, self.now))
-        except XorError:
+        except UsageError:
+            # Only then the log does not hold the manifest for sure: after other errors the write may be done.
             path.unlink(missing_ok=True)
             raise
         return self._view(known), is_new

@@ -120,6 +120,16 @@ def test_nonces_are_remembered_as_long_as_their_messages_count_and_no_longer() -
     assert caught.value.code == "auth.replayed"
 
 
+def test_a_clock_that_is_set_back_does_not_bring_a_forgotten_nonce_back() -> None:
+    freshness = Freshness(started_at=NOW)
+    freshness.check("a", NOW, NOW)
+    freshness.check("b", NOW + WINDOW_S + 1, NOW + WINDOW_S + 1)
+    with pytest.raises(AuthError) as caught:
+        freshness.check("a", NOW, NOW + WINDOW_S - 1)
+    assert caught.value.code == "auth.stale"
+    freshness.check("c", NOW + 1, NOW + WINDOW_S - 1)
+
+
 def test_a_ring_wakes_the_waiters_of_its_topic_and_no_others() -> None:
     async def scene() -> None:
         bell = Bell()
