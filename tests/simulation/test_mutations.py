@@ -10,7 +10,7 @@ import pytest
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "mutate"
 CAUGHT = {
     'machine/journal.py spend: self._db.execute("INSERT INTO spent (plan) VALUES …': "spent",
-    "wire/trust.py: envelope.payload_signed_by(payload_type, keys[clai…": "sign",
+    "wire/trust.py: envelope.payload_signed_by(payload_type, keys[clai…": "stranger",
     "service/shell.py inbox: self._freshness.check(poll.nonce, poll.at, self.no…": "answers",
     "service/jobs.py: await asyncio.to_thread(self._store.append, job, e…": "log",
 }

@@ -122,6 +122,7 @@ class Network:
             player=player,
             sources=tuple(sources),
             directory=str(directory),
+            memory_bytes=2**33,
             connect_timeout_s=10,
             stall_timeout_s=10,
             job_timeout_s=10,

@@ -27,6 +27,7 @@ def order(letter: str) -> Order:
         player="player-1",
         sources=(),
         directory="",
+        memory_bytes=2**33,
         connect_timeout_s=1,
         stall_timeout_s=1,
         job_timeout_s=1,
