@@ -6,7 +6,19 @@ carries a value of a dataset or key material: they end up in logs, in notebooks 
 
 from __future__ import annotations
 
+import os
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
+
+_PACKAGE = str(Path(__file__).parent) + os.sep
+
+
+def plain(text: object) -> str:
+    """Text without control characters, which could rewrite a terminal."""
+    return "".join(
+        each if each.isprintable() or each == "\n" else "\N{REPLACEMENT CHARACTER}" for each in str(text)
+    )
 
 
 class XorError(Exception):
@@ -42,6 +54,17 @@ class XorError(Exception):
         where = f" ({self.player})" if self.player else ""
         text = f"[{self.code}]{where}: {self.message}"
         return f"{text}\n  hint: {self.hint}" if self.hint else text
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the error, and the line that led here, not the way through this package."""
+        frames = traceback.extract_tb(self.__traceback__)
+        ours = next((at for at, each in enumerate(frames) if each.filename.startswith(_PACKAGE)), len(frames))
+        said = f"{type(self).__name__} {plain(self)}".splitlines()
+        return (
+            said
+            if ours == 0
+            else [*said, f"  at line {frames[ours - 1].lineno}: {plain(frames[ours - 1].line)}"]
+        )
 
 
 class UsageError(XorError, ValueError):
@@ -127,6 +150,9 @@ class InternalError(XorError):
     """A bug of ours; the code names the incident."""
 
     default_code = "internal.unexpected"
+
+    def _render_traceback_(self) -> list[str]:
+        return traceback.format_exception(self)
 
 
 ERRORS: dict[str, type[XorError]] = {
