@@ -50,7 +50,7 @@ def _tree(root: Relation, agreement: Agreement) -> Html:
 
 
 def job_html(job: str, network: str, view: JobView | None, problem: str = "") -> Html:
-    """How far a job is. But for what ended it here, all of that is the service's word."""
+    """How far a job is by the word of the service, and what is wrong with it."""
     rows: list[tuple[str, object]] = [("id", job)]
     if view:
         rows += [("state", view.state.value)]
@@ -60,7 +60,7 @@ def job_html(job: str, network: str, view: JobView | None, problem: str = "") ->
                 (f"step {each.node} {each.step} at {each.player}", f"{each.done:,} of {each.total:,}")
             )
     rows += [("problem", problem)] * bool(problem)
-    return table(f"job of network {network}", ("what", "is"), rows)
+    return table(f"job of network {network}, as the service tells", ("what", "now"), rows)
 
 
 def result_html(plan: PlacedPlan, job: str, opened: pa.Table | None) -> Html:

@@ -43,31 +43,28 @@ def _alarms(statement: Statement) -> Iterable[Html]:
 
 def _picture(statement: Statement) -> Html:
     """Zones above, what they do together below them, then the service, and at the bottom who opens."""
-    learners = {each.name: each for each in statement.learners}
     zones = dict.fromkeys(each.where for each in statement.steps if each.kind == "plaintext")
     costs = {each.step: each for each in statement.costs}
     carried = sum(stream.stream_bytes for cost in statement.costs for stream in cost.streams)
     rows = [
-        element("div", *(_zone(where, statement, learners) for where in zones), style=_FLEX),
+        element("div", *(_zone(where, statement) for where in zones), style=_FLEX),
         *(_exchange(each, costs[each.number]) for each in statement.steps if each.kind == "private"),
         _arrow(f"{in_bytes(carried)} sealed to {', '.join(statement.recipients)}"),
-        box(element("b", "the service"), " carries what it cannot open", edge=_SERVICE, line="dashed"),
+        box(element("b", "the service"), " carries what it cannot open", edge=_SERVICE),
         _arrow("sealed"),
-        *(_recipient(name, statement, learners) for name in statement.recipients),
+        *(_recipient(name, statement) for name in statement.recipients),
     ]
     return element("figure", *rows, aria_label="Zones, and what flows between them", style="margin:8px 0")
 
 
-def _zone(where: str, statement: Statement, learners: dict[str, Learner]) -> Html:
+def _zone(where: str, statement: Statement) -> Html:
     player, _, zone = where.partition(", ")
     steps = [each for each in statement.steps if each.kind == "plaintext" and each.where == where]
-    sees = learners[f"player '{player}'"].sees if f"player '{player}'" in learners else ()
+    sees = _sees(f"player '{player}'", statement)
     protected = UNPROTECTED not in zone
     name = element("b", player if protected else f"\N{WARNING SIGN} {player}")
     heading = joined((name, " ", element("span", f"{zone}; in plaintext", style=DIM)))
-    inside = box(
-        heading, _short(steps), *_sees(sees), edge=_PLAINTEXT, line="solid" if protected else "double"
-    )
+    inside = box(heading, _short(steps), *sees, edge=_PLAINTEXT, line="solid" if protected else "double")
     return element("div", inside, style="flex:1 1 16em;min-width:0")
 
 
@@ -81,10 +78,10 @@ def _exchange(step: Step, cost: Cost) -> Html:
     return joined((_arrow(step.where, "\N{UP DOWN ARROW}"), box(heading, *details, edge=_PRIVATE)))
 
 
-def _recipient(name: str, statement: Statement, learners: dict[str, Learner]) -> Html:
+def _recipient(name: str, statement: Statement) -> Html:
     steps = [each for each in statement.steps if each.kind == "opened"]
-    sees = learners[f"analyst '{name}'"].sees if f"analyst '{name}'" in learners else ()
-    return box(element("b", name), " opens the result", _short(steps), *_sees(sees), edge=_OPENED)
+    sees = _sees(f"analyst '{name}'", statement)
+    return box(element("b", name), " opens the result", _short(steps), *sees, edge=_OPENED)
 
 
 def _arrow(text: str, sign: str = "\N{DOWNWARDS ARROW}") -> Html:
@@ -95,8 +92,10 @@ def _short(steps: Iterable[Step]) -> Html:
     return joined(element("div", f"{each.number} {each.what}") for each in steps)
 
 
-def _sees(sentences: Iterable[str]) -> Iterable[Html]:
-    return (element("div", element("b", each)) for each in sentences)
+def _sees(party: str, statement: Statement) -> Iterable[Html]:
+    """The rows that a party sees, in the words of the table below."""
+    found = (each.sees for each in statement.learners if each.name == party)
+    return (element("div", element("b", each)) for each in chain.from_iterable(found))
 
 
 def _learned(learners: Iterable[Learner]) -> Html:

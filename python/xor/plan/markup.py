@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from xor.plan.phrases import printable
 
 DIM = "opacity:.75;font-size:.9em"
-LEFT = "text-align:left;vertical-align:top;overflow-wrap:anywhere;white-space:normal"
+LEFT = "min-width:3em;text-align:left;vertical-align:top;overflow-wrap:anywhere;white-space:normal"
 _BOX = (
     "border:1px {line} {edge};border-left:5px {line} {edge};border-radius:6px;padding:6px 10px;margin:4px 0"
 )
@@ -51,7 +51,7 @@ def box(*inside: object, edge: str, line: str = "solid") -> Html:
 def alarm(title: str, *inside: object) -> Html:
     """What nobody may overlook. It is said in words, the colour only helps."""
     heading = element("b", f"\N{WARNING SIGN} {title}")
-    return element("div", box(heading, *inside, edge="#d55e00", line="double"), role="alert")
+    return element("div", box(heading, *inside, edge="#d55e00", line="double"), role="note")
 
 
 def _named(cell: object) -> Html:
