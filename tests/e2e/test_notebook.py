@@ -149,6 +149,13 @@ def test_the_result_shows_its_first_rows_once_it_is_revealed(executed, tables):
     assert set(pairs) <= set(payments)
 
 
+def test_a_cell_that_waits_shows_how_far_the_job_is_and_leaves_nothing_of_it(executed):
+    (cell,) = (each for each in executed.cells if each.source == "result = job.wait()\nresult")
+    line, result = cell.outputs
+    assert (line.output_type, line.data) == ("display_data", {"text/plain": ""})
+    assert result.output_type == "execute_result"
+
+
 def test_the_accounts_of_the_result_are_found_with_their_owner_and_nowhere_else(executed):
     owner, *others = outputs(executed, "found(network.directory / place))").splitlines()
     counts = [int(line.partition(": ")[2].split(" ")[0]) for line in (owner, *others)]

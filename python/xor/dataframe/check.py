@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from xor.errors import UsageError, plain
 from xor.model.disclosure import Role, Subject
 from xor.plan.disclosures import disclosures
-from xor.plan.markup import alarm, element, listed
+from xor.plan.markup import alarm, element, listed, stacked
 from xor.plan.placed import PlacedPlan
 from xor.policy.clauses.reveal import RevealClause
 from xor.policy.decision import Decision
@@ -51,8 +51,8 @@ class Check:
     def _repr_html_(self) -> str:
         if self.is_allowed:
             return element("p", _ALLOWED)
-        grant = f"Smallest grant that would allow it: {self.grant}" if self.grant else ""
-        return alarm("not allowed", listed(self.violations), grant)
+        grant = f"Smallest grant that would allow it:\n{self.grant}" if self.grant else ""
+        return alarm("not allowed", listed(self.violations), stacked(grant))
 
 
 _ALLOWED = "allowed by the policies that the service shows"

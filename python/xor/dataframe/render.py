@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from xor.errors import plain
 from xor.model.agreement import Agreement
-from xor.plan.markup import DIM, Html, element, joined, listed, table
+from xor.plan.markup import DIM, Html, element, joined, listed, stacked, table
 from xor.plan.placed import PlacedPlan
 from xor.plan.relations import Relation, Scan, post_order
 from xor.plan.statement import describe, zone_of
@@ -59,7 +59,7 @@ def job_html(job: str, network: str, view: JobView | None, problem: str = "") ->
             rows.append(
                 (f"step {each.node} {each.step} at {each.player}", f"{each.done:,} of {each.total:,}")
             )
-    rows += [("problem", problem)] * bool(problem)
+    rows += [("problem", stacked(problem))] * bool(problem)
     return table(f"job of network {network}, as the service tells", ("what", "now"), rows)
 
 

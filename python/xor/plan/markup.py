@@ -32,6 +32,11 @@ def joined(parts: Iterable[object]) -> Html:
     return Html("".join(each if isinstance(each, Html) else _escaped(each) for each in parts))
 
 
+def stacked(text: str) -> Html:
+    """A text of several lines, one below the other."""
+    return joined(element("div", each) for each in text.splitlines())
+
+
 def listed(items: Iterable[object], style: str = "margin:2px 0 8px;padding-left:1.4em") -> Html:
     return element("ul", *(element("li", each) for each in items), style=style)
 
