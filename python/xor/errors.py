@@ -56,15 +56,11 @@ class XorError(Exception):
         return f"{text}\n  hint: {self.hint}" if self.hint else text
 
     def _render_traceback_(self) -> list[str]:
-        """What a notebook shows: the error, and the line that led here, not the way through this package."""
+        """What notebooks show: the line that led here and what is wrong, none of our frames."""
         frames = traceback.extract_tb(self.__traceback__)
-        ours = next((at for at, each in enumerate(frames) if each.filename.startswith(_PACKAGE)), len(frames))
-        said = f"{type(self).__name__} {plain(self)}".splitlines()
-        return (
-            said
-            if ours == 0
-            else [*said, f"  at line {frames[ours - 1].lineno}: {plain(frames[ours - 1].line)}"]
-        )
+        depth = next((at for at, each in enumerate(frames) if each.filename.startswith(_PACKAGE)), 0)
+        where = [f"line {each.lineno}:  {plain(each.line)}" for each in frames[:depth][-1:]]
+        return [*where, *[""] * bool(where), f"{type(self).__name__} {plain(self)}"]
 
 
 class UsageError(XorError, ValueError):

@@ -1,165 +1,155 @@
-"""The example notebook runs from top to bottom, and shows rows only where they are revealed."""
+"""The example notebook runs, shows no value before the result is revealed, and kind errors."""
+
+from __future__ import annotations
 
 import ast
 import csv
 import os
-import socket
+import re
+import shutil
 import sys
-from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from tests.e2e.conftest import free_port
 
-from xor.testing import banks
 from xor.testing.local import LocalNetwork
 
-NOTEBOOK = Path(__file__).parents[2] / "examples" / "three_banks.ipynb"
-MADE = "banks.write(folder, rows=2_000, accounts=500)"
-PUBLIC = {"xor", "xor.errors", "xor.testing", "xor.testing.local"}
+EXAMPLES = Path(__file__).parents[2] / "examples"
+CELL_S = 120
+PUBLIC = {"xor", "xor.testing.banks", "xor.testing.demo"}
+ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @pytest.fixture(scope="module")
-def notebook() -> nbformat.NotebookNode:
-    return nbformat.read(NOTEBOOK, as_version=4)
-
-
-@pytest.fixture(scope="module")
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture(scope="module")
-def executed(notebook, free_port: int, tmp_path_factory) -> Iterator[nbformat.NotebookNode]:
-    """The notebook after a run in a kernel of its own, whose every file is in a folder of the test."""
+def notebook(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The notebook after it was run, on a port of its own."""
     folder = tmp_path_factory.mktemp("notebook")
-    ours = {name: str(folder) for name in ("TMPDIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
-    run = nbformat.from_dict(notebook)
-    for cell in run.cells:
-        cell.source = cell.source.replace("PORT = 3000", f"PORT = {free_port}")
-    client = NotebookClient(
-        run, timeout=120, kernel_name="python3", resources={"metadata": {"path": NOTEBOOK.parent}}
-    )
-    try:
-        yield client.execute(env={**os.environ, **ours})
-    finally:
-        for file in folder.glob("*/network.toml"):
-            LocalNetwork.at(file, free_port).down(print)
-
-
-@pytest.fixture(scope="module")
-def tables(tmp_path_factory) -> dict[str, list[dict[str, str]]]:
-    """The rows that the notebook makes: the same again."""
-    folder = tmp_path_factory.mktemp("tables")
-    banks.write(folder, rows=2_000, accounts=500)
-    return {file.stem: list(csv.DictReader(file.open(newline=""))) for file in folder.glob("*.csv")}
-
-
-class Cells(HTMLParser):
-    """The rows of all tables, as texts."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.rows: list[list[str]] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attributes: object) -> None:
-        if tag == "tr":
-            self.rows.append([])
-
-    def handle_data(self, text: str) -> None:
-        if self.rows:
-            self.rows[-1].append(text)
-
-
-def outputs(executed: nbformat.NotebookNode, source: str) -> str:
-    """All outputs of the cell that ends with `source`, in every form that they have."""
-    (cell,) = (each for each in executed.cells if each.cell_type == "code" and each.source.endswith(source))
-    return "\n".join(map(shown, cell.outputs))
-
-
-def shown(output: nbformat.NotebookNode) -> str:
-    if output.output_type == "error":
-        return "\n".join(output.traceback)
-    return output.text if output.output_type == "stream" else "\n".join(map(str, output.data.values()))
-
-
-def test_the_notebook_is_kept_without_outputs(notebook):
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert all(not cell.outputs and cell.execution_count is None for cell in code)
-
-
-def test_the_notebook_uses_what_everybody_may_use(notebook):
-    program = ast.parse("\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code"))
-    modules = {node.module for node in ast.walk(program) if isinstance(node, ast.ImportFrom)}
-    modules |= {
-        each.name for node in ast.walk(program) if isinstance(node, ast.Import) for each in node.names
+    shutil.copytree(EXAMPLES / "policies", folder / "policies")
+    port = str(free_port())
+    text = (EXAMPLES / "three_banks.ipynb").read_text(encoding="utf-8")
+    text = text.replace('\\"localhost\\", 3000', f'\\"localhost\\", {port}')
+    text = re.sub(r"(local \w+ \{folder\}/network.toml)", rf"\1 --port {port}", text)
+    assert text.count(port) == 4
+    found = nbformat.reads(text, as_version=4)
+    before = dict(os.environ)
+    os.environ |= {
+        "XOR_HOME": str(folder / "home"),
+        "TMPDIR": str(folder),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{before['PATH']}",
+        "IPYTHONDIR": str(folder / "ipython"),
     }
-    assert {each for each in modules if each.partition(".")[0] not in sys.stdlib_module_names} <= PUBLIC
-    assert not [
-        node.attr for node in ast.walk(program) if isinstance(node, ast.Attribute) and node.attr[0] == "_"
-    ]
+    try:
+        resources = {"metadata": {"path": str(folder)}}
+        NotebookClient(found, timeout=CELL_S, kernel_name="python3", resources=resources).execute()
+    finally:
+        for file in folder.glob("xor-notebook-*/network.toml"):  # whatever a cell that failed left
+            LocalNetwork.at(file, int(port)).down(print)
+        os.environ.clear()
+        os.environ |= before
+    found.metadata["folder"] = str(next(folder.glob("xor-notebook-*")))
+    return found
 
 
-def test_frames_and_plans_are_shown_as_pictures(executed):
-    frame = outputs(executed, "\npayments")
-    assert "of bank-c, at most 500 rows, at player-1, premises of bank-c" in frame
-    explained = outputs(executed, "payments.explain()")
-    assert '<figure aria-label="Zones, and what flows between them"' in explained
-    assert "NO HARDWARE PROTECTION" in explained
-    assert "not allowed" in outputs(executed, "mpc_join.check()")
-    assert "allowed by the policies" in outputs(executed, "payments.check()")
-    assert "as the service tells" in outputs(executed, "\njob")
+def output(notebook: Any, name: str) -> str:
+    """Everything that a cell shows, in every form."""
+    cell = next(each for each in notebook.cells if each.id == name)
+    shown = []
+    for each in cell.outputs:
+        shown += [
+            each.get("text", ""),
+            each.get("evalue", ""),
+            *each.get("traceback", ()),
+            *each.get("data", {}).values(),
+        ]
+    return ESCAPES.sub("", "\n".join(map(str, shown)))
 
 
-def test_a_typing_error_is_answered_in_three_lines(executed):
-    error, hint, line = outputs(executed, '["ammount"]').splitlines()
-    assert error.startswith("SchemaError [schema.unknown-column]: ")
-    assert "did you mean 'amount'?" in hint
-    assert line == '  at line 1: tee_transactions["ammount"]'
+def values_of(notebook: Any) -> set[str]:
+    """Accounts of all banks, names and cities of their customers' tables."""
+    folder = Path(notebook.metadata["folder"])
+    found = set()
+    for file in folder.glob("*.csv"):
+        with file.open(encoding="utf-8") as lines:
+            for row in csv.DictReader(lines):
+                found |= {row[name] for name in row if "account" in name or name in ("name", "street")}
+    return found - {""}
 
 
-def test_no_value_is_shown_before_it_is_revealed(executed, tables):
-    code = [cell for cell in executed.cells if cell.cell_type == "code"]
-    revealing = next(at for at, cell in enumerate(code) if "result.reveal()" in cell.source)
-    before = "\n".join(shown(output) for cell in code[:revealing] for output in cell.outputs)
-    assert "sealed to fraud-desk" in before
-    columns = ("account", "name", "street", "beneficiary_account", "ordering_account")
-    values = {row[name] for rows in tables.values() for row in rows for name in columns if row.get(name)}
-    assert len(values) > 2000
-    assert [each for each in values if each in before] == []
+def test_nothing_of_the_data_is_shown_before_it_is_revealed_and_then_it_is(notebook: Any) -> None:
+    values = values_of(notebook)
+    assert len(values) > 3000
+    names = [each.id for each in notebook.cells if each.cell_type == "code"]
+    before = "".join(output(notebook, name) for name in names[: names.index("reveal")])
+    after = output(notebook, "reveal")
+    assert not {value for value in values if value in before}
+    assert {value for value in values if value in after}
+    assert not {value for value in values if value in output(notebook, "refused")}
+    assert output(notebook, "again").strip() == "True"
 
 
-def test_the_result_shows_its_first_rows_once_it_is_revealed(executed, tables):
-    assert MADE in "\n".join(cell.source for cell in executed.cells)
-    b, c = ({row["account"] for row in tables[name]} for name in ("accounts_b", "accounts_c"))
-    payments = [
-        (row["beneficiary_account"], row["ordering_account"])
-        for row in tables["transactions_a"]
-        if row["beneficiary_account"] in b and row["ordering_account"] in c
-    ]
-    html = outputs(executed, "rows = result.reveal()\nresult")
-    assert f"{len(payments)} rows, 5 columns, opened here" in html
-    pairs = [tuple(row[1:3]) for row in Cells(html).rows[1:]]
-    assert len(pairs) == 10
-    assert set(pairs) <= set(payments)
+def test_frames_plans_and_results_are_shown_as_html(notebook: Any) -> None:
+    for name, words in {
+        "frames": ["transactions_a", "beneficiary_account", "nothing has run"],
+        "join": ["at most", "transactions_a.amount", "at player-1, premises of bank-c"],
+        "explain": ["Who learns what", "fraud-desk", "NO HARDWARE PROTECTION", "<figure"],
+        "job": ["state", "as the service tells"],
+        "run": ["sealed to fraud-desk"],
+        "reveal": ["rows, 5 columns, opened here", "rows more"],
+        "costs": ["bytes came to the analyst"],
+    }.items():
+        cell = next(each for each in notebook.cells if each.id == name)
+        (html,) = (each.data["text/html"] for each in cell.outputs if "text/html" in each.get("data", {}))
+        assert all(word in html for word in words), (name, html)
+        assert "<script" not in html
+        assert "http" not in html
 
 
-def test_a_cell_that_waits_shows_how_far_the_job_is_and_leaves_nothing_of_it(executed):
-    (cell,) = (each for each in executed.cells if each.source == "result = job.wait()\nresult")
-    line, result = cell.outputs
+def test_a_cell_that_waits_shows_how_far_the_job_is_and_leaves_nothing_of_it(notebook: Any) -> None:
+    line, result = next(each for each in notebook.cells if each.id == "run").outputs
     assert (line.output_type, line.data) == ("display_data", {"text/plain": ""})
     assert result.output_type == "execute_result"
 
 
-def test_the_accounts_of_the_result_are_found_with_their_owner_and_nowhere_else(executed):
-    owner, *others = outputs(executed, "found(network.directory / place))").splitlines()
-    counts = [int(line.partition(": ")[2].split(" ")[0]) for line in (owner, *others)]
-    files = [int(line.split(" ")[-2]) for line in others]
-    assert counts[0] > 0
-    assert counts[1:] == [0, 0, 0, 0]
-    assert all(files)
+def test_values_are_found_in_the_table_of_their_owner_and_in_nothing_that_the_network_keeps(
+    notebook: Any,
+) -> None:
+    seen = [line.rpartition(": ")[2].split(" ") for line in output(notebook, "saw").split("\n") if line]
+    (of_owner, _, in_all, _), *elsewhere = seen
+    assert of_owner == in_all != "0"
+    assert elsewhere == [["0", "of", in_all, "accounts"]] * 4
+
+
+def test_the_notebook_uses_what_everybody_may_use(notebook: Any) -> None:
+    code = [each.source for each in notebook.cells if each.cell_type == "code"]
+    program = ast.parse("\n".join(code).replace("\n!", "\n#"))
+    nodes = list(ast.walk(program))
+    modules = {each.name for node in nodes if isinstance(node, ast.Import) for each in node.names}
+    modules |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    assert {each for each in modules if each.startswith("xor")} == PUBLIC
+    assert not [node.attr for node in nodes if isinstance(node, ast.Attribute) and node.attr.startswith("_")]
+
+
+def test_what_is_wrong_is_said_with_the_line_and_without_our_frames(notebook: Any) -> None:
+    typo = output(notebook, "typo")
+    assert 'line 1:  xf.join([accounts_b, payments], on=[["acount"], ["beneficiary_account"]])' in typo
+    assert "did you mean" in typo.lower()
+    refused = output(notebook, "refused")
+    assert "line 2:  everything.run(reveal=True)" in refused
+    assert "smallest grant" in refused
+    for text in (typo, refused):
+        assert "/xor/" not in text
+
+
+def test_the_notebook_is_committed_without_outputs() -> None:
+    found = nbformat.read(EXAMPLES / "three_banks.ipynb", as_version=4)
+    nbformat.validate(found)
+    assert not any(each.get("outputs") for each in found.cells)
+
+
+def test_it_takes_its_network_down(notebook: Any) -> None:
+    assert "stopped and removed" in output(notebook, "down")
+    assert not (Path(notebook.metadata["folder"]) / ".xor" / "two-parties").exists()

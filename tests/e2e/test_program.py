@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import pytest
 
 from xor import dataframe as xf
 from xor import session
-from xor.errors import PeerError, SchemaError, UsageError
+from xor.errors import AuthError, PeerError, SchemaError, UsageError
+from xor.session.profile import read_profile, write_profile
+from xor.signing import SigningKey
 from xor.testing.local import LocalNetwork
 from xor.testing.processes import load
 from xor.testing.programs import SELECTED, literal, selected, union
@@ -22,6 +25,17 @@ from xor.testing.programs import SELECTED, literal, selected, union
 def client(network: LocalNetwork):
     with session.open_session("localhost", network.port, api_token="*", use_ssl=False):
         yield xf.Client("two-parties", "localhost", network.port, "*", False)
+
+
+def test_a_session_speaks_tls_and_believes_no_other_service(network, client, monkeypatch, tmp_path):
+    with session.open_session("localhost", network.port) as opened:
+        assert xf.Client("two-parties", session=opened).datasets()
+    profile = read_profile("localhost", network.port)
+    monkeypatch.setenv("XOR_HOME", str(tmp_path))
+    write_profile(replace(profile, service_key=SigningKey.generate().public))
+    with session.open_session("localhost", network.port) as opened, pytest.raises(AuthError) as caught:
+        opened.known("two-parties")
+    assert caught.value.code == "auth.not-the-service"
 
 
 def files(network: LocalNetwork) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

@@ -1,8 +1,7 @@
 """The local engine against the oracle: the same rows, with exact values and types, whatever the plan."""
 
 import datetime as dt
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +20,7 @@ from xor.engine.sources import Source, csv
 from xor.engine.streaming import stream
 from xor.plan.relations import Filter, JoinKind, Project, Relation, Scan, post_order
 from xor.testing.oracle import Value, evaluate
+from xor.testing.rows import dataset, exact, rows_in
 from xor.testing.strategies import Sample, joins, predicates, relations, rows_of, samples, tables
 
 ONE_CORE = local.Limits(threads=1)
@@ -28,35 +28,6 @@ ONE_CORE = local.Limits(threads=1)
 
 def examples(count: int) -> settings:
     return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
-
-
-def dataset(sample: Sample) -> local.Dataset:
-    columns = [
-        pa.chunked_array([pa.array([row[field.name] for row in sample.rows], arrow_type(field.type))])
-        for field in sample.entry.schema
-    ]
-    return local.Dataset(sample.entry, pa.table(columns, names=list(sample.entry.schema.names)))
-
-
-def exact(rows: Iterable[tuple[Value, ...]]) -> Counter[tuple[str, ...]]:
-    """Rows as a multiset in which 1, 1.0, True and 1.00 differ, NaN equals itself and 0.0 is not -0.0."""
-    return Counter(tuple(_exact(value) for value in row) for row in rows)
-
-
-def _exact(value: Value) -> str:
-    match value:
-        case float():
-            return value.hex()
-        case dt.datetime() if value.tzinfo:
-            return value.astimezone(dt.UTC).isoformat()
-        case dt.date() | Decimal():
-            return f"{type(value).__name__} {value}"
-    return repr(value)
-
-
-def rows_in(table: local.Table) -> list[tuple[Any, ...]]:
-    columns = [column.to_pylist() for column in pa.table(table).columns]
-    return list(zip(*columns, strict=True))
 
 
 def check(relation: Relation, inputs: Mapping[str, local.Input], contents: Mapping[str, Sample]) -> None:

@@ -1,16 +1,18 @@
-"""Seeded whole-network runs of the production state machines: the right result or a clean failure."""
+"""Whole networks under one seed each: the right result or a clean failure, whatever goes wrong."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
-from xor.machine import journal as machine_journal
 from xor.machine.journal import Journal
-from xor.signing import dsse
-from xor.testing.simulator import Faults, Violation, simulate
+from xor.testing.simulation import Faults, Violation, simulate
 
-SEEDS = int(os.environ.get("XOR_SEEDS", "20"))
-CALM = Faults(lost=0, repeated=0, delay_s=0.1, crash=0, lie=0)
+SEEDS = int(os.environ.get("XOR_SEEDS", "500"))
+BLOCK = 25
+NONE = ("lost", "repeated", "slow", "cut", "full", "lie", "partition", "succession", "rollback")
+CALM = Faults(**dict.fromkeys(NONE, 0.0), skew_s=0)
 
 
 def simulate_all(seeds: int) -> None:
@@ -18,48 +20,41 @@ def simulate_all(seeds: int) -> None:
         simulate(seed)
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
-def test_loss_repeats_crashes_and_lies_end_in_the_right_result_or_a_clean_failure(seed):
-    simulate(seed)
+@pytest.mark.parametrize("first", range(0, SEEDS, BLOCK))
+def test_faults_and_lies_end_in_the_right_result_or_a_clean_failure(first):
+    for seed in range(first, min(first + BLOCK, SEEDS)):
+        simulate(seed)
 
 
-def test_without_faults_every_run_is_released():
-    for seed in range(5):
-        assert set(simulate(seed, CALM).outcomes) == {"released"}
+def test_without_faults_what_is_allowed_is_released():
+    outcomes = {outcome for seed in range(6) for outcome in simulate(seed, CALM).outcomes}
+    assert "released" in outcomes
+    assert outcomes <= {"released", "peer.cancelled", "policy.denied", "policy.missing", "plan.stale-policy"}
 
 
-def test_a_seed_is_a_history():
-    assert simulate(3).history == simulate(3).history
-
-
-def test_most_runs_are_released_in_spite_of_faults():
+def test_many_runs_are_released_in_spite_of_faults():
     """A simulation that only ever fails would prove nothing."""
-    outcomes = [outcome for seed in range(SEEDS) for outcome in simulate(seed).outcomes]
+    outcomes = [outcome for seed in range(20) for outcome in simulate(seed).outcomes]
     assert outcomes.count("released") > len(outcomes) / 5
 
 
-def test_without_signature_checks_a_lying_service_gets_through(monkeypatch):
-    monkeypatch.setattr(dsse, "verify", lambda *_: True)
-    with pytest.raises(Violation):
-        simulate_all(60)
+def test_a_seed_is_a_history_whatever_the_order_of_sets():
+    traces = {_trace(seed=4, hash_seed=hash_seed) for hash_seed in ("1", "2")}
+    assert len(traces) == 1
+    assert "service 1 is up" in traces.pop()
 
 
-def test_without_the_journal_a_crash_runs_a_plan_twice(monkeypatch):
-    monkeypatch.setattr(Journal, "append", lambda *_: None)
-    monkeypatch.setattr(Journal, "spend", lambda *_: None)
-    with pytest.raises(Violation):
-        simulate_all(60)
+def _trace(seed: int, hash_seed: str) -> str:
+    command = [sys.executable, "-W", "ignore", "-m", "xor.testing.simulation", "--seed", str(seed), "--trace"]
+    environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
 
-def test_without_the_check_of_spent_ids_a_forgotten_job_runs_twice(monkeypatch):
-    """The events of a job are lost, the ledger of spent ids is not: it alone stops the second run."""
-
-    def spend_twice(self, job, event, _guesses, _now):
-        self._db.execute("INSERT OR IGNORE INTO spent (plan) VALUES (?)", (job,))
-
-    monkeypatch.setattr(Journal, "append", lambda *_: None)
-    simulate_all(10)
-    monkeypatch.setattr(machine_journal.Journal, "spend", spend_twice)
-    monkeypatch.setattr(Journal, "is_spent", lambda *_: False)
-    with pytest.raises(Violation):
-        simulate_all(60)
+def test_a_violation_says_how_to_see_it_again(monkeypatch):
+    monkeypatch.setattr(Journal, "spend", lambda journal, job, event, *_: journal.append(job, event))
+    with pytest.raises(Violation, match="has not spent") as violation:
+        simulate_all(20)
+    lines = str(violation.value).splitlines()
+    seed = lines[0].removeprefix("seed ").split(":")[0]
+    assert lines[-1] == f"again: python -m xor.testing.simulation --seed {seed} --trace"
+    assert any("VIOLATION" in line for line in lines)

@@ -124,7 +124,7 @@ class Client(Handle):
     def jobs(self) -> list[Job]:
         """The jobs that you submitted or receive, latest first."""
         self.session.check_open()
-        mine = [view for view in self.session.transport.jobs() if view.network == self.network]
+        mine = [view for view in self.session.transport.jobs(self.network) if view.network == self.network]
         return [Job(self, view.job) for view in sorted(mine, key=lambda view: -view.submitted_at)]
 
     def job(self, job_id: str) -> Job:
@@ -138,7 +138,7 @@ class Client(Handle):
                 "a job id has 64 hex digits", code="usage.unknown-job", hint="client.jobs() lists them."
             )
         self.session.check_open()
-        view = self.session.transport.job(job_id, 0, 0)
+        view = self.session.transport.job(self.network, job_id, 0, 0)
         known = self.known()
         run = core.resume(known.trust, view, self.analyst, self.clock.now())
         if run.job != job_id:

@@ -120,7 +120,7 @@ class Job(Handle):
 
     def _view(self) -> JobView:
         self._client.session.check_open()
-        return self._client.session.transport.job(self.id, 0, 0)
+        return self._client.session.transport.job(self._client.network, self.id, 0, 0)
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:

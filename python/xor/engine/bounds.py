@@ -47,32 +47,44 @@ def within_bounds(pieces: Pieces, entry: DatasetEntry, limits: Limits) -> Iterat
     for piece in pieces():
         rows += piece.num_rows
         if rows > entry.rows:
-            raise ResourceError(
-                f"dataset '{entry.name}' has more rows than its declaration 'rows'",
-                code="resource.rows",
-                hint="its owner raises the declared bound, or keeps fewer rows.",
-            )
+            raise too_many_rows(entry)
         _check_lengths(piece, entry)
         for unique in groups:
             unique.add(piece)
         yield piece
     for names, unique in zip(entry.unique, groups, strict=True):
         if unique.is_broken(pieces):
-            raise DataError(
-                f"dataset '{entry.name}' breaks its declaration 'unique' on {', '.join(map(repr, names))}",
-                code="data.not-unique",
-                hint="its owner removes the duplicates, or the declaration; texts compare after Unicode NFC.",
-            )
+            raise not_unique(entry, names)
 
 
 def _check_lengths(rows: pa.Table, entry: DatasetEntry) -> None:
     for index, column in enumerate(entry.columns):
         if column.max_bytes is not None and longest_text(rows.column(index)) > column.max_bytes:
-            raise ResourceError(
-                f"dataset '{entry.name}' has a text in '{column.name}' above its declaration 'max_bytes'",
-                code="resource.max-bytes",
-                hint="its owner raises the declared bound; bytes are counted in UTF-8.",
-            )
+            raise text_too_long(entry, column.name)
+
+
+def too_many_rows(entry: DatasetEntry) -> ResourceError:
+    return ResourceError(
+        f"dataset '{entry.name}' has more rows than its declaration 'rows'",
+        code="resource.rows",
+        hint="its owner raises the declared bound, or keeps fewer rows.",
+    )
+
+
+def text_too_long(entry: DatasetEntry, column: str) -> ResourceError:
+    return ResourceError(
+        f"dataset '{entry.name}' has a text in '{column}' above its declaration 'max_bytes'",
+        code="resource.max-bytes",
+        hint="its owner raises the declared bound; bytes are counted in UTF-8.",
+    )
+
+
+def not_unique(entry: DatasetEntry, group: Sequence[str]) -> DataError:
+    return DataError(
+        f"dataset '{entry.name}' breaks its declaration 'unique' on {', '.join(map(repr, group))}",
+        code="data.not-unique",
+        hint="its owner removes the duplicates, or the declaration; texts compare after Unicode NFC.",
+    )
 
 
 def longest_text(column: pa.ChunkedArray) -> int:

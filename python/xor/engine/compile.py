@@ -7,7 +7,7 @@ computed as naive ones in UTC; `local` puts their zones back.
 
 import datetime as dt
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -31,11 +31,12 @@ from xor.plan.predicates import (
     Operand,
     Or,
     Predicate,
+    operands,
     type_of,
 )
-from xor.plan.relations import Concat, Filter, Join, JoinKind, Project, Relation, Scan
+from xor.plan.relations import Concat, Filter, Join, JoinKind, Project, Relation, Scan, post_order
 
-DIALECT = "duckdb"
+DUCKDB, POSTGRES = "duckdb", "postgres"
 
 _OPERATORS: Mapping[Comparison, Callable[[Any, Any], Any]] = {
     Comparison.EQ: operator.eq,
@@ -61,6 +62,14 @@ def _nfc(text: str) -> str:  # type: ignore[empty-body]  # ibis takes the signat
     """Unicode NFC: the normal form in which text keys compare."""
 
 
+@ibis.udf.scalar.builtin(name="normalize")  # type: ignore[untyped-decorator]
+def _normalize(text: str) -> str:  # type: ignore[empty-body]  # as above
+    """The same in PostgreSQL."""
+
+
+_NFC = {DUCKDB: _nfc, POSTGRES: _normalize}
+
+
 @ibis.udf.scalar.builtin(name="chr")  # type: ignore[untyped-decorator]
 def _character(code: int) -> str:  # type: ignore[empty-body]  # as above
     """The character of a code point."""
@@ -71,7 +80,9 @@ def _hash(value) -> ibis_types.uint64:  # type: ignore  # noqa: PGH003  any type
     """DuckDB's hash of 64 bits; equal values have the same."""
 
 
-def compile_query(relation: Relation, columns: Sequence[str], tables: Sequence[str | Arrived]) -> str:
+def compile_query(
+    relation: Relation, columns: Sequence[str], tables: Sequence[str | Arrived], dialect: str = DUCKDB
+) -> str:
     """The SQL that gives `columns` of a relation, as `c0`, `c1`, …
 
     Args:
@@ -83,9 +94,9 @@ def compile_query(relation: Relation, columns: Sequence[str], tables: Sequence[s
         PlanError: the relation is nested too deeply.
     """
     try:
-        node, names = _Compiler(tables).relation(relation)
+        node, names = _Compiler(tables, dialect).relation(relation)
         chosen = node.select(**{f"c{index}": node[names[name]] for index, name in enumerate(columns)})
-        return str(ibis.to_sql(chosen, dialect=DIALECT, pretty=False))
+        return str(ibis.to_sql(chosen, dialect=dialect, pretty=False))
     except RecursionError:
         raise PlanError(
             "the plan is nested too deeply",
@@ -94,28 +105,40 @@ def compile_query(relation: Relation, columns: Sequence[str], tables: Sequence[s
         ) from None
 
 
-def compile_duplicates(types: Sequence[DataType]) -> str:
+def text_constants(relation: Relation) -> Iterator[str]:
+    """The text constants in the predicates of a relation."""
+    for node in post_order(relation):
+        if isinstance(node, Filter):
+            for each in operands(node.predicate):
+                if isinstance(each, Literal) and isinstance(each.value, str):
+                    yield each.value
+
+
+def compile_duplicates(types: Sequence[DataType], dialect: str = DUCKDB) -> str:
     """The SQL that gives a row if some row of `t0` has a twin: all columns equal as join keys, none NULL."""
-    keys = _keys_of_present(types)
+    keys = _keys_of_present(types, dialect)
     groups = keys.group_by(list(keys.columns)).aggregate(rows=ibis._.count())
-    return str(ibis.to_sql(groups.filter(groups["rows"] > 1).limit(1), dialect=DIALECT, pretty=False))
+    return str(ibis.to_sql(groups.filter(groups["rows"] > 1).limit(1), dialect=dialect, pretty=False))
 
 
 def compile_hashes(types: Sequence[DataType]) -> str:
     """The SQL that gives a hash of each row of `t0` that could have a twin; twins have the same one."""
-    keys = _keys_of_present(types)
+    keys = _keys_of_present(types, DUCKDB)
     names = keys.columns
     all_of_a_row = ibis.struct({name: keys[name] for name in names}) if len(names) > 1 else keys[names[0]]
     hashes = keys.select(hash=_hash(all_of_a_row))
-    return str(ibis.to_sql(hashes, dialect=DIALECT, pretty=False))
+    return str(ibis.to_sql(hashes, dialect=DUCKDB, pretty=False))
 
 
-def _keys_of_present(types: Sequence[DataType]) -> Any:
+def _keys_of_present(types: Sequence[DataType], dialect: str) -> Any:
     """The columns of `t0` as join keys, without the rows that have a NULL among them."""
     table = _table(0, types)
     present = table.filter([table[name].notnull() for name in table.columns])
     return present.select(
-        **{f"k{index}": _key(present[f"c{index}"], type_, type_) for index, type_ in enumerate(types)}
+        **{
+            f"k{index}": _key(present[f"c{index}"], type_, type_, dialect)
+            for index, type_ in enumerate(types)
+        }
     )
 
 
@@ -126,7 +149,8 @@ _Node = tuple[Any, Mapping[str, str]]
 class _Compiler:
     """One query. Every leaf and concat gets column names of its own, so that no two sides of a join clash."""
 
-    def __init__(self, tables: Sequence[str | Arrived]) -> None:
+    def __init__(self, tables: Sequence[str | Arrived], dialect: str) -> None:
+        self._dialect = dialect
         self._tables = {each: index for index, each in enumerate(tables)}
         self._made = 0
 
@@ -164,8 +188,8 @@ class _Compiler:
         for left_key, right_key in join.keys:
             left_type, right_type = join.left.schema[left_key].type, join.right.schema[right_key].type
             same.append(
-                _key(left[left_names[left_key]], left_type, right_type)
-                == _key(right[right_names[right_key]], right_type, left_type)
+                _key(left[left_names[left_key]], left_type, right_type, self._dialect)
+                == _key(right[right_names[right_key]], right_type, left_type, self._dialect)
             )
         match join.kind:
             case JoinKind.SEMI:
@@ -254,9 +278,9 @@ def _ibis_type(type_: DataType) -> Any:
     )
 
 
-def _key(value: Any, own: DataType, other: DataType) -> Any:
+def _key(value: Any, own: DataType, other: DataType, dialect: str) -> Any:
     """A key column in the normal form in which it compares with a key of type `other`."""
-    return _nfc(value) if own.kind is Kind.TEXT else _widened(value, own, other)
+    return _NFC[dialect](value) if own.kind is Kind.TEXT else _widened(value, own, other)
 
 
 def _widened(value: Any, own: DataType, other: DataType) -> Any:

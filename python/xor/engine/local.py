@@ -6,11 +6,13 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from xor.engine import postgres
 from xor.engine.arrived import Arrived
 from xor.engine.arrow import arrow_type, for_duckdb
 from xor.engine.bounds import check_bounds
-from xor.engine.compile import compile_query
+from xor.engine.compile import compile_query, text_constants
 from xor.engine.duck import DEFAULT_LIMITS, Limits, locked, out_of_memory
+from xor.engine.postgres import PostgresSource, Remote
 from xor.engine.sources import Source, read
 from xor.errors import InternalError, PlanError, ResourceError
 from xor.model.dataset import DatasetEntry
@@ -48,25 +50,41 @@ class Dataset:
         return f"Dataset({self.entry.name!r})"
 
 
-Input = Source | Dataset
-"""Where a relation finds a dataset: in its file, or in memory where several relations read it."""
+Input = Source | PostgresSource | Dataset | Remote
+"""Where a relation finds a dataset: in its file or table; or read, or checked, once for several relations."""
 AnyInput = TypeVar("AnyInput", bound=Input)
 
 
-def load(source: Source, limits: Limits = DEFAULT_LIMITS) -> Dataset:
-    """Reads a dataset and checks everything that its owner declared.
+def load(source: Source | PostgresSource, limits: Limits = DEFAULT_LIMITS) -> Dataset | Remote:
+    """Reads a dataset and checks everything that its owner declared. One in a database stays there.
 
     Raises:
         DataError: the file is broken or not as declared. ResourceError: a declared bound is exceeded.
     """
+    if isinstance(source, PostgresSource):
+        return postgres.checked(source)
     rows = read(source)
     check_bounds(rows, source.entry, limits)
     return Dataset(source.entry, rows)
 
 
+def fetched(found: Dataset | Remote, limits: Limits = DEFAULT_LIMITS) -> Dataset:
+    """A dataset with its rows in memory.
+
+    Raises:
+        DataError, ResourceError: as `load`.
+    """
+    if isinstance(found, Dataset):
+        return found
+    rows = _gathered(postgres.pieces(found.source), found.entry.rows, limits)
+    return Dataset(found.entry, rows.rename_columns(list(found.entry.schema.names)))
+
+
 def load_all(
-    relations: Iterable[Relation], sources: Mapping[str, Source], limits: Limits = DEFAULT_LIMITS
-) -> dict[str, Dataset]:
+    relations: Iterable[Relation],
+    sources: Mapping[str, Source | PostgresSource],
+    limits: Limits = DEFAULT_LIMITS,
+) -> dict[str, Dataset | Remote]:
     """Every dataset of some relations that has a source here, each read and checked once.
 
     For `run` and `stage.side_table`; the other datasets of the relations are those of other players.
@@ -97,8 +115,14 @@ def run(
     if not chosen:
         raise PlanError("a result needs at least one column", code="plan.no-column", hint="select a column.")
     found_here = [matching(entry, inputs[entry.name]) for entry in relation.datasets]
-    datasets = [load(each, limits) if isinstance(each, Source) else each for each in found_here]
+    inputs_here = [
+        load(each, limits) if isinstance(each, Source | PostgresSource) else each for each in found_here
+    ]
     arrived = [each for each in post_order(relation) if isinstance(each, Arrived)]
+    if postgres.can_run([*inputs_here, *arrived], list(text_constants(relation))):
+        remote = [each for each in inputs_here if isinstance(each, Remote)]
+        return Table(_gathered(postgres.run(relation, remote, chosen), relation.rows, limits))
+    datasets = [fetched(each, limits) for each in inputs_here]
     tables = [each.arrow for each in datasets] + [each.arrow for each in arrived]
     if (plain := plain_columns(relation, chosen)) is not None:
         return _projected(tables[0], plain)
@@ -106,7 +130,9 @@ def run(
     with locked(limits) as connection:
         for index, each in enumerate(tables):
             connection.register(f"t{index}", for_duckdb(each.columns))
-        found = _collect(connection.execute(sql), relation.rows, limits)
+        reader = connection.execute(sql).to_arrow_reader(_BATCH_ROWS)
+        pieces = (pa.Table.from_batches([batch], reader.schema) for batch in batches_of(reader))
+        found = _gathered(pieces, relation.rows, limits, reader.schema)
     return Table(as_declared(found, [relation.schema[name].type for name in chosen]))
 
 
@@ -141,21 +167,22 @@ def matching(entry: DatasetEntry, found: AnyInput) -> AnyInput:
     return found
 
 
-def _collect(result: Any, bound: int, limits: Limits) -> pa.Table:
-    """The result as a table, batch by batch, so that a join that explodes is stopped and not swapped."""
-    reader = result.to_arrow_reader(_BATCH_ROWS)
-    batches: list[pa.RecordBatch] = []
+def _gathered(
+    pieces: Iterable[pa.Table], bound: int, limits: Limits, schema: pa.Schema | None = None
+) -> pa.Table:
+    """The result as a table, piece by piece, so that a join that explodes is stopped and not swapped."""
+    kept: list[pa.Table] = [schema.empty_table()] if schema else []
     rows = size = 0
-    for batch in batches_of(reader):
-        rows, size = rows + batch.num_rows, size + batch.nbytes
+    for piece in pieces:
+        rows, size = rows + piece.num_rows, size + piece.nbytes
         if rows > bound:
             raise ResourceError(
                 "a local stage gives more rows than the bound of its plan", code="resource.rows"
             )
         if size > limits.memory_bytes:
             raise out_of_memory()
-        batches.append(batch)
-    return pa.Table.from_batches(batches, schema=reader.schema)
+        kept.append(piece)
+    return pa.concat_tables(kept)
 
 
 def batches_of(reader: Any) -> Iterator[pa.RecordBatch]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from xor.engine.duck import DEFAULT_LIMITS, Limits
 from xor.engine.local import Input, Table, run
+from xor.engine.postgres import PostgresSource
 from xor.engine.sources import Source
 from xor.engine.streaming import Stream, stream
 from xor.plan.cost import exchange_of
@@ -25,7 +26,7 @@ def side_columns(step: Part | Exchange, side: int) -> tuple[str, ...]:
 
 
 def side_stream(
-    part: Part, side: int, inputs: Mapping[str, Source], limits: Limits = DEFAULT_LIMITS
+    part: Part, side: int, inputs: Mapping[str, Source | PostgresSource], limits: Limits = DEFAULT_LIMITS
 ) -> Stream:
     """The rows of `side_table` as a stream from one file.
 

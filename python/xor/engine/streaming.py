@@ -8,11 +8,13 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
+from xor.engine import postgres
 from xor.engine.arrow import arrow_type, for_duckdb
 from xor.engine.bounds import within_bounds
-from xor.engine.compile import compile_query
+from xor.engine.compile import compile_query, text_constants
 from xor.engine.duck import DEFAULT_LIMITS, Limits, locked
-from xor.engine.local import as_declared, batches_of, matching, plain_columns
+from xor.engine.local import as_declared, batches_of, matching, plain_columns, run
+from xor.engine.postgres import PostgresSource
 from xor.engine.sources import Source, pieces
 from xor.errors import XorError
 from xor.plan.relations import Relation
@@ -71,7 +73,7 @@ class Stream:
 
 def stream(
     relation: Relation,
-    sources: Mapping[str, Source],
+    sources: Mapping[str, Source | PostgresSource],
     columns: Sequence[str] | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Stream:
@@ -88,6 +90,8 @@ def stream(
     chosen = relation.schema.names if columns is None else tuple(columns)
     types = [relation.schema[name].type for name in chosen]
     schema = pa.schema([(f"c{index}", arrow_type(type_)) for index, type_ in enumerate(types)])
+    if isinstance(source, PostgresSource):
+        return Stream(schema, _from_database(relation, source, chosen, limits))
     rows = within_bounds(lambda: pieces(source), entry, limits)
     plain = plain_columns(relation, chosen)
     if plain is not None:
@@ -95,6 +99,17 @@ def stream(
     sql = compile_query(relation, chosen, [entry.name])
     read = pa.schema([(f"c{index}", arrow_type(field.type)) for index, field in enumerate(entry.schema)])
     return Stream(schema, (as_declared(table, types) for table in _filtered(sql, read, rows, limits)))
+
+
+def _from_database(
+    relation: Relation, source: PostgresSource, columns: Sequence[str], limits: Limits
+) -> Iterator[pa.Table]:
+    """Rows that a database chooses and filters itself, after it has found its dataset to be as declared."""
+    remote = postgres.checked(source)
+    if postgres.can_run([remote], list(text_constants(relation))):
+        yield from postgres.run(relation, [remote], columns)
+    else:
+        yield run(relation, {source.entry.name: remote}, columns, limits).arrow
 
 
 def _filtered(sql: str, schema: pa.Schema, tables: Iterator[pa.Table], limits: Limits) -> Iterator[pa.Table]:

@@ -8,22 +8,23 @@ state.db            the journal
 jobs/ID/            one directory for each running job, removed at its end
 """
 
-import ipaddress
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field as Bounded
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from xor.errors import AuthError, DataError, UsageError, XorError
+from xor.model.address import DatabaseUrl, is_loopback
 from xor.model.agreement import HEX_32_BYTES
 from xor.model.dataset import NAME, DatasetEntry, Strict
 from xor.plan.oprf.exchange import BACK_ENDS, Oprf
 from xor.policy.document import Policy
 from xor.signing import Envelope, SigningKey
+from xor.wire import tls
 from xor.wire.trust import Trust, open_agreement
 
 Format = Literal["csv", "parquet"]
@@ -35,6 +36,8 @@ class Settings(Strict):
 
     Args:
         agreement: hash of the pinned agreement: a changed file is noticed.
+        service: its address, `https://HOST:PORT`.
+        ca: PEM file of the authorities that certify the service, or `system`. None: its key in the agreement.
         listen: where other machines reach it, `HOST:PORT`; port 0 takes a free one. None: it only dials.
         advertise: the address that others are told, if it is not where this machine listens.
         job_timeout_s: how long a worker may run before it is killed.
@@ -43,6 +46,7 @@ class Settings(Strict):
         memory_mib, disk_mib: what one job may take; plans that may need more are refused before they start.
             None: its share of what this computer has.
         cores: of the processor, as clients are told for estimates. None: all of this computer.
+        metrics: loopback address `HOST:PORT` where Prometheus finds metrics; None: nowhere.
         oprf: back ends that may run here. An operator who trusts `dh` alone leaves the others out.
 
     Units: seconds; MiB.
@@ -52,6 +56,7 @@ class Settings(Strict):
     network: str = Bounded(pattern=NAME)
     agreement: str = Bounded(pattern=HEX_32_BYTES)
     service: str = Bounded(max_length=300)
+    ca: str | None = Bounded(default=None, max_length=1000)
     listen: str | None = Bounded(default=None, max_length=300)
     advertise: str | None = Bounded(default=None, max_length=300)
     connect_timeout_s: int = Bounded(default=60, ge=1, le=3600)
@@ -62,15 +67,49 @@ class Settings(Strict):
     memory_mib: int | None = Bounded(default=None, ge=1, le=2**30)
     disk_mib: int | None = Bounded(default=None, ge=1, le=2**40)
     cores: int | None = Bounded(default=None, ge=1, le=4096)
+    metrics: str | None = Bounded(default=None, max_length=300)
     oprf: tuple[Oprf, ...] = Bounded(default=BACK_ENDS, min_length=1, strict=False)
 
 
 class SourceFile(Strict):
-    """`source.toml`: where the rows of a dataset are. Known to this machine only."""
+    """`source.toml`: the file in which the rows of a dataset are. Known to this machine only."""
 
     path: str
     format: Format
     header: tuple[str, ...] | None = Bounded(default=None, strict=False)
+
+    @property
+    def needed(self) -> list[Path]:
+        """What must be readable for it."""
+        return [Path(self.path)]
+
+
+class SourceTable(Strict):
+    """`source.toml`: the table or view of a PostgreSQL database in which the rows of a dataset are.
+
+    Args:
+        url: as `model.address.DatabaseUrl` takes it. It may hold a password, so only this machine's user
+            may read the file.
+    """
+
+    format: Literal["postgresql"]
+    url: str = Bounded(max_length=2000, repr=False)
+    schema_name: str = Bounded(default="public", min_length=1, max_length=63)
+    table: str = Bounded(min_length=1, max_length=63)
+
+    @property
+    def database(self) -> DatabaseUrl:
+        return DatabaseUrl.parse(self.url)
+
+    @property
+    def needed(self) -> list[Path]:
+        """What must be readable for it: the database's socket, the authorities that certify it."""
+        database = self.database
+        socket = [Path(database.socket)] if database.socket else []
+        return [*socket, *(tls.ca_paths(database.ca or tls.SYSTEM) if database.is_tls else [])]
+
+
+SourceSettings = Annotated[SourceFile | SourceTable, Bounded(discriminator="format")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +118,7 @@ class Holding:
 
     entry: DatasetEntry
     entry_envelope: Envelope
-    source: SourceFile
+    source: SourceFile | SourceTable
     folder: Path
 
     def policy_bytes(self) -> bytes:
@@ -163,37 +202,24 @@ class Directory:
                 f"the entry in {folder} is of dataset '{entry.name}' at '{entry.player}'",
                 code="auth.wrong-entry",
             )
-        return Holding(entry, envelope, _read_toml(SourceFile, folder / "source.toml"), folder)
+        return Holding(entry, envelope, _read_source(folder / "source.toml"), folder)
 
 
 def check_service_url(url: str) -> None:
-    """Refuses a service that could be overheard: while there is no TLS, it is on this computer.
+    """Refuses a line to the service that could be overheard.
 
     Raises:
-        UsageError: the scheme is not http, or the host is not a loopback address.
+        UsageError: it is no https address, nor one of http on this computer.
     """
     parts = urlsplit(url)
-    if parts.scheme != "http":
+    if parts.scheme == "https" and parts.hostname:
+        return
+    if parts.scheme != "http" or not is_loopback(parts.hostname or ""):
         raise UsageError(
-            f"the service is reached by http, not '{parts.scheme}'",
-            code="usage.no-tls-yet",
-            hint="TLS at the service is not built yet; until then it runs on this computer only.",
+            "the service is not reached by https",
+            code="usage.plain-http",
+            hint="https://HOST:PORT in machine.toml; http works with a service on this computer only.",
         )
-    if not is_loopback(parts.hostname or ""):
-        raise UsageError(
-            f"the service at '{parts.hostname}' is not on this computer",
-            code="usage.not-loopback",
-            hint="until the service speaks TLS, only 127.0.0.1, ::1 and localhost are allowed.",
-        )
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -222,6 +248,26 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         raise DataError(f"{path} cannot be read", code="data.no-file") from None
+
+
+def _read_source(path: Path) -> SourceFile | SourceTable:
+    source = _read_toml(_Sourced, path).source
+    if isinstance(source, SourceTable):
+        _ = source.database  # refuses a malformed one now
+        if path.stat().st_mode & 0o077:
+            raise AuthError(f"{path} can be read by others", code="auth.open-file", hint=f"chmod 600 {path}")
+    return source
+
+
+class _Sourced(Strict):
+    """The content of a `source.toml` under one name: of which kind it is, its `format` says."""
+
+    source: SourceSettings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole(cls, body: object) -> object:
+        return {"source": body}
 
 
 def _read_toml(cls: type[Document], path: Path) -> Document:

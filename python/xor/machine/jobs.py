@@ -6,7 +6,7 @@ Shared by the real machine (`machine.shell`) and the simulator, which performs t
 from collections import deque
 from collections.abc import Callable
 
-from xor.machine.core import Job, on_event
+from xor.machine.core import Job, State, on_event
 from xor.machine.events import Allowed, Cleared, Effect, Event, Restarted, Tick
 from xor.machine.journal import AlreadySpentError, Journal
 from xor.machine.judging import SPENT
@@ -57,6 +57,10 @@ class Jobs:
         """Jobs that are not settled, and the few that were looked at."""
         return tuple(self._jobs)
 
+    def states(self) -> list[State]:
+        """Where the jobs in memory are. Safe to call from another thread."""
+        return [job.state for job in list(self._jobs.values())]
+
     def tick(self, now: int) -> None:
         for job_id in self.in_memory():
             self.handle(job_id, Tick(now=now))
@@ -81,15 +85,22 @@ class Jobs:
         before = self[job_id]
         after, effects = on_event(before, event)
         if after != before:
+            if before.is_settled and not after.is_settled:
+                # First: once the event is there, a start must look at the job.
+                self._journal.mark(job_id, False)
             try:
                 self._record(job_id, event, now)
             except AlreadySpentError:
                 self._step(job_id, Cleared(verdict=SPENT), now)
                 return
+            except Exception:
+                # Whether the event is on disk is not known, so memory may be behind: fold it anew.
+                self._jobs.pop(job_id, None)
+                raise
             self._jobs[job_id] = after
             self._on_change(before, after)
-            if after.is_settled != before.is_settled:
-                self._journal.mark(job_id, after.is_settled)
+            if after.is_settled and not before.is_settled:
+                self._journal.mark(job_id, True)
         for effect in effects:
             self._perform(after, effect)
         if after.is_settled:

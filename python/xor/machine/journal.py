@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS guesses (
     dataset TEXT NOT NULL, day INTEGER NOT NULL, amount INTEGER NOT NULL, plan TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS guesses_of_day ON guesses (day, dataset);
 CREATE TABLE IF NOT EXISTS policies (dataset TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS restored (at INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS inbox (one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL);
 """
 SECONDS_PER_DAY = 86_400
@@ -68,8 +69,16 @@ class Journal:
             )
             self.append(job, event)
 
-    def is_spent(self, plan: str) -> bool:
-        return self._one("SELECT 1 FROM spent WHERE plan = ?", plan) is not None
+    def is_spent(self, plan: str, not_before: int) -> bool:
+        """Whether the plan was started here, or may have been before this journal was put back from a copy.
+
+        Args:
+            not_before: since when the plan is valid: it cannot have been started before.
+        """
+        return (
+            self._one("SELECT 1 FROM spent WHERE plan = ?", plan) is not None
+            or self._one("SELECT 1 FROM restored WHERE at >= ?", not_before) is not None
+        )
 
     def guesses_spent(self, now: int) -> Mapping[str, int]:
         """For each dataset the guesses spent on the UTC day of `now`, finished attempts or not."""
@@ -78,6 +87,15 @@ class Journal:
             (now // SECONDS_PER_DAY,),
         )
         return {str(dataset): int(amount) for dataset, amount in rows}
+
+    def was_restored_today(self, now: int) -> bool:
+        """Whether the guesses of the UTC day of `now` may be more than this journal knows."""
+        day = now // SECONDS_PER_DAY
+        return self._one("SELECT 1 FROM restored WHERE at / ? = ?", SECONDS_PER_DAY, day) is not None
+
+    def restored(self, now: int) -> None:
+        """Notes that this journal is a copy put back: what was spent since it was made is not in it."""
+        self._db.execute("INSERT INTO restored (at) VALUES (?)", (now,))
 
     def events_of(self, job: str) -> tuple[Event, ...]:
         rows = self._db.execute("SELECT event FROM events WHERE job = ? ORDER BY position", (job,))
@@ -130,7 +148,9 @@ class Journal:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            # A commit that fails may leave the transaction open: what is appended next would not be durable.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")

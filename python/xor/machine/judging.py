@@ -19,6 +19,13 @@ SPENT = Denied(
     hint="place and sign it again: every plan runs once.",
 )
 
+RESTORED = Denied(
+    kind="ResourceError",
+    code="resource.guesses-unknown",
+    message="this machine was restored today: nobody knows how many guesses are left",
+    hint="wait for the next UTC day, or run a plan without a sealed join.",
+)
+
 
 def decide(
     plan: PlacedPlan,
@@ -28,6 +35,7 @@ def decide(
     policies: Mapping[str, ParsedPolicy],
     is_spent: bool,
     spent: Mapping[str, int],
+    was_restored_today: bool,
     now: int,
     capacity: Capacity,
 ) -> Allowed | Denied:
@@ -35,8 +43,9 @@ def decide(
 
     Args:
         policies: for each dataset registered here its policy in force, with the registered entry.
-        is_spent: the plan has been started here before.
+        is_spent: the plan has been started here before, or may have been.
         spent: guesses spent on each dataset on the UTC day of `now`.
+        was_restored_today: more guesses than `spent` may have been spent; so none are left.
         capacity: what one job may take here, as the operator set it.
     """
     if plan.agreement != agreement_hash(agreement):
@@ -51,6 +60,8 @@ def decide(
     decision = judge(plan, policies, agreement, spent, now, player=player, capacities={player: capacity})
     if not decision.is_allowed:
         return _denied(decision.to_error(player))
+    if decision.guesses and was_restored_today:
+        return RESTORED
     approved = tuple(
         ApprovedPolicy(dataset=each.dataset, owner=each.owner, policy_version=each.policy_version)
         for each in decision.approved

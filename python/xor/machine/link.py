@@ -3,9 +3,10 @@
 import asyncio
 import json
 import random
-import ssl
 from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx2
 from pydantic import BaseModel
@@ -13,7 +14,7 @@ from pydantic import BaseModel
 from xor.errors import InternalError, PeerError, XorError
 from xor.machine.directory import Directory
 from xor.signing import Envelope, seal_envelope
-from xor.wire import http
+from xor.wire import http, tls
 from xor.wire.messages import Announce, Approval, Failure, Inbox, Manifest, Offer, Poll, Progress, Refusal
 
 MAX_ANSWER_BYTES = 64 * 2**20
@@ -25,6 +26,7 @@ NOT_YET = (
     "usage.broken-off",
     "resource.disk-full",
     "resource.log-unwritable",
+    http.TOO_MANY,
 )
 """Refusals that pass: the service has not heard yet what this machine has, or it has no room just now."""
 
@@ -45,6 +47,13 @@ class Backoff:
         self._next_s = self._first_s
 
 
+class Seen(NamedTuple):
+    """What anybody sees of a service: its clock in seconds since 1970 UTC, and what it lacks to be ready."""
+
+    clock: float
+    lacks: tuple[str, ...]
+
+
 class Link:
     """Requests to the service. Every method raises PeerError if it is away, else what it answers."""
 
@@ -56,13 +65,24 @@ class Link:
             base_url=directory.settings.service,
             # No proxies, certificates or passwords from the environment.
             trust_env=False,
-            # There is no TLS to the service yet; a context that trusts nobody reads no certificates.
-            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            verify=tls.client_context(directory.trust.agreement.service_key, directory.settings.ca),
             timeout=TIMEOUT_S,
         )
 
     async def close(self) -> None:
         await self._client.aclose()
+
+    async def look(self) -> Seen:
+        """Whether the service is up and ready, and what time it has."""
+        try:
+            response = await self._client.get(http.READY)
+            clock = parsedate_to_datetime(response.headers["Date"]).timestamp()
+            lacks = response.json()["lacks"]
+            return Seen(clock, tuple(str(each)[:40] for each in lacks[:8]))
+        except httpx2.HTTPError:
+            raise _away() from None
+        except (KeyError, TypeError, ValueError, RecursionError):
+            raise PeerError("what answers is no service of xor", code="peer.bad-answer") from None
 
     async def announce(self, document: Announce) -> None:
         """The heartbeat."""
@@ -136,12 +156,14 @@ class Link:
             finally:
                 await response.aclose()
         except httpx2.HTTPError:
-            raise PeerError(
-                "the service cannot be reached", code="peer.service-away", hint="is it running?"
-            ) from None
+            raise _away() from None
         if response.status_code >= 400:
             raise http.error_of(response.status_code, body)
         return body
+
+
+def _away() -> PeerError:
+    return PeerError("the service cannot be reached", code="peer.service-away", hint="is it running?")
 
 
 def is_passing(error: XorError) -> bool:

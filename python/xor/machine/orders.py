@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field as Bounded
 from pydantic import TypeAdapter
 
+from xor.machine.capacity import capacity_of
 from xor.machine.core import Job
-from xor.machine.directory import Directory, SourceFile
+from xor.machine.directory import Directory, SourceSettings
 from xor.machine.events import Failed, Stream
 from xor.machine.routing import Route
 from xor.model.agreement import HEX_32_BYTES
@@ -20,7 +21,7 @@ class DatasetSource(Strict):
     """A dataset that the worker may read."""
 
     dataset: str = Bounded(pattern=NAME)
-    file: SourceFile
+    found: SourceSettings
 
 
 class Order(Strict):
@@ -32,6 +33,7 @@ class Order(Strict):
     player: str = Bounded(pattern=NAME)
     sources: tuple[DatasetSource, ...]
     directory: str
+    memory_bytes: int
     connect_timeout_s: int
     stall_timeout_s: int
     job_timeout_s: int
@@ -150,11 +152,12 @@ def order_of(job: Job, directory: Directory) -> Order:
         agreement=directory.agreement_payload.decode(),
         player=job.player,
         sources=tuple(
-            DatasetSource(dataset=entry.name, file=directory.holdings[entry.name].source)
+            DatasetSource(dataset=entry.name, found=directory.holdings[entry.name].source)
             for entry in plan.datasets
             if entry.player == job.player
         ),
         directory=str(directory.job(job.id)),
+        memory_bytes=capacity_of(settings, directory.path).memory_bytes,
         connect_timeout_s=settings.connect_timeout_s,
         stall_timeout_s=settings.stall_timeout_s,
         job_timeout_s=settings.job_timeout_s,

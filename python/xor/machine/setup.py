@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from xor.errors import UsageError
-from xor.machine.directory import Format, check_service_url
+from xor.machine.directory import Format, SourceTable, check_service_url
 from xor.model.dataset import DatasetEntry
 from xor.signing import Envelope, SigningKey, decode
 from xor.wire.trust import open_agreement
@@ -65,13 +65,13 @@ def add_dataset(
     *,
     entry: Envelope,
     policy: Envelope,
-    source: Path,
+    source: Path | SourceTable,
     header: Sequence[str] | None = None,
 ) -> None:
     """Registers a dataset; the machine verifies the documents when it starts, and takes it up then.
 
     Args:
-        source: a .csv or .parquet file. It stays where it is.
+        source: a .csv or .parquet file, or a table of a database. It stays where it is.
         header: column names, when a CSV file has no header line.
 
     Raises:
@@ -82,6 +82,9 @@ def add_dataset(
     folder.mkdir(mode=0o700)
     replace(folder / "entry.json", entry.to_bytes())
     replace(folder / "policy.json", policy.to_bytes())
+    if isinstance(source, SourceTable):
+        replace(folder / "source.toml", _toml(source.model_dump()))
+        return
     described = {
         "path": str(source.resolve()),
         "format": _format_of(source),
@@ -115,7 +118,7 @@ def _format_of(source: Path) -> Format:
     raise UsageError(
         f"'{source.name}' is neither .csv nor .parquet",
         code="usage.unknown-source",
-        hint="other sources are not built yet.",
+        hint="a file of one of these kinds, or a table: postgresql://…",
     )
 
 

@@ -47,6 +47,7 @@ from xor.machine.judging import decide
 from xor.machine.lines import Lines
 from xor.machine.link import Backoff, Link
 from xor.machine.listener import Listener
+from xor.machine.metrics import Metrics
 from xor.machine.orders import (
     Broke,
     Confined,
@@ -65,6 +66,7 @@ from xor.machine.orders import (
 from xor.machine.outbox import Outbox
 from xor.machine.workers import NO_WORKER, Workers
 from xor.signing import Envelope
+from xor.wire import metrics, tls
 from xor.wire.messages import Announce, Entry, Progress
 
 HEARTBEAT_S = 10.0
@@ -91,8 +93,9 @@ class Machine:
         self._capacity = capacity_of(self._settings, directory.path)
         self._lines = Lines(each.name for each in directory.trust.agreement.players)
         self._jobs = Jobs(
-            self._settings.network, self._settings.player, self._journal, self._perform, _log_change
+            self._settings.network, self._settings.player, self._journal, self._perform, self._on_change
         )
+        self._metrics = Metrics(self._jobs.states)
         self._link = Link(directory)
         self._outbox = Outbox(self._link, self._handle, _log_refused)
         self._workers = Workers(
@@ -122,6 +125,9 @@ class Machine:
             loops.append(self._listener.serve())
         tasks = [asyncio.create_task(each) for each in loops]
         self._background(self._workers.keep_spare())
+        stop_metrics = (
+            metrics.serve(self._metrics.registry, self._settings.metrics) if self._settings.metrics else None
+        )
         ends = [asyncio.create_task(stop.wait()), asyncio.create_task(self._drained(drain))]
         try:
             done, _ = await asyncio.wait([*ends, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -131,6 +137,8 @@ class Machine:
             for task in [*ends, *tasks]:
                 task.cancel()
             await self._say_farewell()
+            if stop_metrics:
+                stop_metrics()
 
     # -- loops --------------------------------------------------------------------------------------------
 
@@ -161,6 +169,7 @@ class Machine:
             if is_away is not False:
                 log.info(f"{self._settings.player} is ready", datasets=len(datasets), listens=self._address)
             is_away = False
+            self._metrics.heard()
             backoff.reset()
             await self._until_changed(policies)
 
@@ -218,6 +227,14 @@ class Machine:
     def _handle(self, job_id: str, event: Event) -> None:
         self._jobs.handle(job_id, event, _now())
 
+    def _on_change(self, before: Job, after: Job) -> None:
+        if after.state is before.state:
+            return
+        last = after.outbox[-1] if after.outbox else None
+        log.info("job", job=after.id[:12], state=after.state, code=getattr(last, "code", None))
+        if after.state.is_over:
+            self._metrics.ended(after.state, getattr(last, "kind", ""))
+
     def _perform(self, job: Job, effect: Effect) -> None:
         match effect:
             case Judge() | Clear():
@@ -265,8 +282,9 @@ class Machine:
                 player=job.player,
                 agreement=self._directory.trust.agreement,
                 policies=self._holdings.policies(),
-                is_spent=self._journal.is_spent(job.id),
+                is_spent=self._journal.is_spent(job.id, job.plan.not_before),
                 spent=self._journal.guesses_spent(now),
+                was_restored_today=self._journal.was_restored_today(now),
                 now=now,
                 capacity=self._capacity,
             )
@@ -321,6 +339,7 @@ class Machine:
             case Observed(peer=peer, rtt_us=rtt_us, bytes_per_s=bytes_per_s):
                 self._lines.note(peer, rtt_us, bytes_per_s)
             case Timed(node=node, step=step, seconds=seconds, sent_bytes=sent_bytes):
+                self._metrics.step(step, seconds, sent_bytes)
                 took = {"seconds": round(seconds, 3), "sent_bytes": sent_bytes}
                 log.info("step", job=job_id[:12], node=node, step=step, **took)
             case Refused(node=node, peer=peer, keys=keys):
@@ -405,8 +424,9 @@ class Machine:
 
 def confine(directory: Directory) -> None:
     """Confines the machine itself to its directory and its datasets' sources; its workers inherit that."""
-    sources = [Path(each.source.path) for each in directory.holdings.values()]
-    level = sandbox.confine([directory.path, *sources], [directory.path])
+    sources = [path for each in directory.holdings.values() for path in each.source.needed]
+    authorities = tls.ca_paths(directory.settings.ca)
+    level = sandbox.confine([directory.path, *sources, *authorities], [directory.path])
     if level != sandbox.ENFORCED:
         log.warning("THIS MACHINE IS NOT CONFINED TO ITS FILES BY THIS KERNEL", level=level)
 
@@ -422,12 +442,6 @@ def _locked(path: Path) -> Any:
             f"another machine runs in {path}", code="usage.directory-in-use", hint="stop it first."
         ) from None
     return file
-
-
-def _log_change(before: Job, after: Job) -> None:
-    if after.state is not before.state:
-        last = after.outbox[-1] if after.outbox else None
-        log.info("job", job=after.id[:12], state=after.state, code=getattr(last, "code", None))
 
 
 def _log_refused(job: str, error: XorError) -> None:

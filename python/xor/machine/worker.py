@@ -23,13 +23,16 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from xor.engine import matched, memory, private
 from xor.engine.arrived import Arrived
-from xor.engine.local import Dataset, Table, load_all
+from xor.engine.duck import Limits
+from xor.engine.local import Dataset, Table, fetched, load_all
+from xor.engine.postgres import PostgresSource, Snapshot
 from xor.engine.sources import Source
 from xor.engine.stage import side_stream, side_table
 from xor.engine.streaming import Stream as Rows
 from xor.errors import DataError, InternalError, PeerError, PlanError, ProtocolAbort, XorError
 from xor.machine import sandbox
 from xor.machine.core import peers_of
+from xor.machine.directory import SourceFile, SourceTable
 from xor.machine.events import Failed, Stream
 from xor.machine.lines import observe
 from xor.machine.meeting import Incoming, agree_to_go, dial
@@ -50,6 +53,7 @@ from xor.machine.orders import (
 )
 from xor.machine.routing import CONTROL_LANE, Call, Route
 from xor.model.agreement import Agreement
+from xor.model.dataset import DatasetEntry
 from xor.plan.codec import decode_plan, plan_hash
 from xor.plan.cost import exchange_of, lanes
 from xor.plan.estimate import is_streamed
@@ -97,7 +101,10 @@ class Worker:
         self._peers: dict[str, Peer] = {}
         self._calls: dict[int, list[socket.socket]] = {}
         self._directory = Path(order.directory)
+        self._limits = Limits(memory_bytes=order.memory_bytes)
         self._datasets: dict[str, Dataset] = {}
+        self._snapshots: dict[str, Snapshot] = {}
+        """By URL: one moment of each database for the whole job. The process's end closes them."""
         self._arrived: dict[int, Arrived] = {}
         self.stages = Stages()
 
@@ -156,42 +163,46 @@ class Worker:
         But for those built on rows that are still to arrive: of these, the datasets that it adds.
         """
         entries = {entry.name: entry for entry in plan.datasets}
-        sources = {
-            each.dataset: Source(
-                entries[each.dataset], Path(each.file.path), each.file.format, each.file.header
-            )
-            for each in self._order.sources
-        }
         held = [isinstance(step, Exchange) or not is_streamed(step, side) for step, side in work]
-        with self.stages.stage(f"reading {', '.join(sorted(sources))}"):
+        with self.stages.stage(f"reading {', '.join(sorted(each.dataset for each in self._order.sources))}"):
+            sources = {
+                each.dataset: self._source(entries[each.dataset], each.found) for each in self._order.sources
+            }
             read = (step.source(side) for (step, side), is_held in zip(work, held, strict=True) if is_held)
-            datasets = load_all(read, sources)
+            datasets = load_all(read, sources, self._limits)
         tables: dict[int, Brought] = {}
         for number, (step, side) in enumerate(work):
             if plan.is_late(step, side):
-                self._datasets = datasets
+                self._datasets = {name: fetched(each, self._limits) for name, each in datasets.items()}
                 continue
             with self.stages.stage(f"the local part of step {step.node}"):
                 if held[number]:
-                    tables[number] = side_table(step, side, datasets)
+                    tables[number] = side_table(step, side, datasets, self._limits)
                 elif isinstance(step, Part) and isinstance(step.placement, Sealed):
                     tables[number] = self._spilled(specs[number], step, side, sources)
                 elif isinstance(step, Part):
                     # Read twice: what is wrong with a release stops a job before anybody is met.
-                    side_stream(step, side, sources).drain()
-                    tables[number] = side_stream(step, side, sources)
+                    side_stream(step, side, sources, self._limits).drain()
+                    tables[number] = side_stream(step, side, sources, self._limits)
         return tables
+
+    def _source(self, entry: DatasetEntry, found: SourceFile | SourceTable) -> Source | PostgresSource:
+        if isinstance(found, SourceFile):
+            return Source(entry, Path(found.path), found.format, found.header)
+        if found.url not in self._snapshots:
+            self._snapshots[found.url] = Snapshot(found.database, self._order.job_timeout_s)
+        return PostgresSource(entry, self._snapshots[found.url], found.schema_name, found.table)
 
     def _late_table(self, plan: PlacedPlan, step: Part | Exchange, side: int) -> Table:
         """What this player brings to a step that is built on rows that have arrived by now."""
         with self.stages.stage(f"the local part of step {step.node}"):
             source = matched.over(plan, plan.source_of(step, side), self._arrived)
-            return side_table(step, side, self._datasets, source=source)
+            return side_table(step, side, self._datasets, self._limits, source=source)
 
     def _spilled(
-        self, spec: bytes, part: Part, side: int, sources: Mapping[str, Source]
+        self, spec: bytes, part: Part, side: int, sources: Mapping[str, Source | PostgresSource]
     ) -> private.SpilledTable:
-        stream = side_stream(part, side, sources)
+        stream = side_stream(part, side, sources, self._limits)
         progress = self._progress(part.node)
         with stream.explained():
             return private.spill_table(spec, side, stream, str(self._directory), progress)
@@ -356,7 +367,10 @@ def public_failure(error: BaseException, stage: str) -> Failed:
         hint = "the owner finds the details in the log of its machine."
         return Failed(kind=type(error).__name__, code=error.code, message=f"{stage}: stopped", hint=hint)
     if isinstance(error, MemoryError):
-        return Failed(kind="ResourceError", code="resource.memory", message=f"{stage}: out of memory")
+        hint = "its operator may raise memory_mib in machine.toml."
+        return Failed(
+            kind="ResourceError", code="resource.memory", message=f"{stage}: out of memory", hint=hint
+        )
     if isinstance(error, OSError):
         return Failed(kind="ResourceError", code="resource.system", message=f"{stage}: the system refused")
     return Failed(kind=InternalError.__name__, code="internal.worker", message=f"{stage}: stopped")
@@ -382,7 +396,8 @@ def main(arguments: list[str]) -> int:
         return 0
     memory.keep_freed()
     order = Order.model_validate_json(line)
-    sources = [Path(each.file.path) for each in order.sources]
+    memory.limit(order.memory_bytes)
+    sources = [path for each in order.sources for path in each.found.needed]
     say(Confined(level=sandbox.confine(sources, [Path(order.directory)])))
     worker = Worker(order, _peers(sys.stdin), handed, say)
     try:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import sys
 from collections import Counter, deque
@@ -30,6 +31,12 @@ DIED = Failed(
     code="internal.worker-died",
     message="the worker ended without a word",
     hint="was there enough memory?",
+)
+NO_MEMORY = Failed(
+    kind="ResourceError",
+    code="resource.memory",
+    message="the worker broke off, as it does when it gets no more memory",
+    hint="its operator may raise memory_mib in machine.toml.",
 )
 LATE = Failed(
     kind="ResourceError",
@@ -202,7 +209,9 @@ class Workers:
                     return
                 self._spare = fresh
             del self._running[job]
-        self._on_failure(job, DIED)
+        # The core cannot go on without memory: it aborts, and nothing else in a worker does.
+        has_aborted = worker.process.returncode == -signal.SIGABRT
+        self._on_failure(job, NO_MEMORY if has_aborted else DIED)
         await self._fill()
         await self.keep_spare()
 

@@ -1,4 +1,4 @@
-"""`python -m xor.service`: serves one directory on loopback until SIGTERM or Ctrl-C; twice: at once."""
+"""`python -m xor.service`: serves one directory over TLS until SIGTERM or Ctrl-C; twice: at once."""
 
 import argparse
 import asyncio
@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -18,7 +19,9 @@ from xor import log
 from xor.errors import ResourceError, UsageError, XorError
 from xor.service.app import create_app
 from xor.service.jobs import Settings
+from xor.service.listener import Listener
 from xor.service.shell import Service
+from xor.wire import metrics
 
 DEFAULT_PORT = 3000
 MAX_HEADER_BYTES = 2**20
@@ -31,8 +34,12 @@ KEEP_ALIVE_S = 75
 """Longer than clients keep idle connections: who closes first must not be the one who is asked."""
 
 
+REFRESH_TICKS = 36_000
+"""About an hour: how often the certificate is looked at."""
+
+
 class Server(uvicorn.Server):
-    """uvicorn, but told to stop it wakes all who wait, and says when it is ready."""
+    """uvicorn over our own listener; told to stop it wakes all who wait, and it says when it is ready."""
 
     def __init__(self, config: uvicorn.Config, service: Service, address: str) -> None:
         super().__init__(config)
@@ -40,9 +47,18 @@ class Server(uvicorn.Server):
         self._address = address
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])
+        for bound in sockets or ():
+            listener = Listener(bound, self._service.certificate.context, self._protocol)
+            # uvicorn does no more with it than to close it and to wait for that.
+            self.servers.append(cast(asyncio.Server, listener))
         names = ", ".join(sorted(self._service.networks))
         log.info("ready", address=self._address, networks=names)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -55,7 +71,15 @@ class Server(uvicorn.Server):
         if self._service.is_superseded and not self.should_exit:
             log.error("superseded: another service has taken over the database")
             self.stop()
+        if counter % REFRESH_TICKS == REFRESH_TICKS - 1:
+            await self._refresh_certificate()
         return await super().on_tick(counter)
+
+    async def _refresh_certificate(self) -> None:
+        try:
+            await asyncio.to_thread(self._service.certificate.refresh)
+        except XorError as error:
+            log.error("the certificate stays as it is", code=error.code, why=error.message)
 
     def stop(self) -> None:
         """Drains: no new connections, no waiting polls, what is under way may end. Told again: at once."""
@@ -66,12 +90,12 @@ class Server(uvicorn.Server):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket bound to a loopback address; it does not listen yet.
+    """A socket bound to an address; it does not listen yet.
 
     Raises:
-        UsageError: the address is not loopback, or the port is in use.
+        UsageError: it is no address, or the port is in use. ResourceError: the address is another computer's.
     """
-    address = _loopback(host)
+    address = _address(host)
     bound = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -104,17 +128,18 @@ def serve(directory: Path, host: str, port: int, settings: Settings | None = Non
             ws="none",
             loop="asyncio",
         )
-        address = f"http://{host}:{bound.getsockname()[1]}"
+        address = f"https://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
         with _port_errors(host, port):
             # Not before the service is there: what waits in the queue would be older than its start.
             bound.listen(socket.SOMAXCONN)
-        Server(config, app.state.service, address).run(sockets=[bound])
+        with _metrics(app.state.service):
+            Server(config, app.state.service, address).run(sockets=[bound])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m xor.service", description=__doc__)
     parser.add_argument("--dir", type=Path, required=True, help="the service's directory")
-    parser.add_argument("--host", default="127.0.0.1", help="a loopback address (there is no TLS yet)")
+    parser.add_argument("--host", default="127.0.0.1", help="an address of this computer")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes any free one")
     chosen = parser.parse_args(arguments)
     log.set_up()
@@ -124,6 +149,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.error("cannot run", code=error.code, why=error.message, hint=error.hint)
         return 1
     return 0
+
+
+@contextlib.contextmanager
+def _metrics(service: Service) -> Iterator[None]:
+    if service.settings.metrics is None:
+        yield
+        return
+    stop = metrics.serve(service.metrics.registry, service.settings.metrics)
+    try:
+        yield
+    finally:
+        stop()
 
 
 @contextlib.contextmanager
@@ -144,20 +181,17 @@ def _port_errors(host: str, port: int) -> Iterator[None]:
         ) from None
 
 
-def _loopback(host: str) -> str:
+def _address(host: str) -> str:
     if host == "localhost":
         return "127.0.0.1"
     try:
-        is_loopback = ipaddress.ip_address(host).is_loopback
+        return str(ipaddress.ip_address(host))
     except ValueError:
-        is_loopback = False
-    if not is_loopback:
         raise UsageError(
-            f"the service does not listen on '{host}': without TLS it serves loopback only",
-            code="usage.not-loopback",
-            hint="use 127.0.0.1, ::1 or localhost.",
-        )
-    return host
+            f"'{host}' is no address of this computer",
+            code="usage.bad-address",
+            hint="127.0.0.1 for this computer alone, 0.0.0.0 or :: for all others too.",
+        ) from None
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path as FilePath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -14,13 +15,16 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from xor import log
-from xor.errors import InternalError, UsageError, XorError
+from xor.errors import InternalError, ResourceError, UsageError, XorError
 from xor.model.agreement import HEX_32_BYTES
 from xor.model.dataset import NAME
 from xor.service.configuration import read_settings
 from xor.service.jobs import Settings
+from xor.service.limits import ADDRESS, MAX_OPEN_OF_ADDRESS
+from xor.service.metrics import route_of
 from xor.service.problems import status_of
 from xor.service.requests import (
     ENTRY,
@@ -46,11 +50,13 @@ from xor.wire.http import (
     MANIFEST_HEADER,
     MAX_WAIT_S,
     PROBLEM_TYPE,
+    READY,
     STREAM_TYPE,
+    TOKENS,
     encode_problem,
     read_manifest_header,
 )
-from xor.wire.messages import JobView, NetworkView
+from xor.wire.messages import JobView, NetworkView, TokenView
 
 MAX_LISTED = 1000
 
@@ -76,6 +82,13 @@ class Health(BaseModel):
 
     status: str
     networks: list[str]
+
+
+class Ready(BaseModel):
+    """Whether the service can do its work now; if not, what it lacks."""
+
+    status: Literal["ready", "not ready"]
+    lacks: list[str]
 
 
 class Problem(BaseModel):
@@ -118,9 +131,11 @@ def create_app(directory: FilePath, settings: Settings | None = None) -> FastAPI
         redoc_url=None,
         lifespan=lifespan,
         redirect_slashes=False,
-        responses={"default": {"model": Problem, "description": "A problem document."}},
+        responses={"default": {"description": "A problem document."}},
     )
     app.state.service = service
+    app.add_middleware(partial(_limited, service))
+    app.add_middleware(service.metrics.measured)
     _add_routes(app)
     _add_problems(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -129,7 +144,11 @@ def create_app(directory: FilePath, settings: Settings | None = None) -> FastAPI
 
 def _add_routes(app: FastAPI) -> None:
     app.add_api_route(HEALTH, health, methods=["GET"])
+    app.add_api_route(READY, ready, methods=["GET"], response_model=Ready, responses={503: {"model": Ready}})
     app.add_api_route("/v1/networks/{network}", network_view, methods=["GET"], response_model=NetworkView)
+    app.add_api_route(
+        TOKENS, log_in, methods=["POST"], response_model=TokenView, openapi_extra=envelope_body("a login")
+    )
     plan = envelope_body("a placed plan")
     app.add_api_route(
         "/v1/networks/{network}/jobs", submit, methods=["POST"], responses=_NEW, openapi_extra=plan
@@ -164,6 +183,18 @@ def _add_routes(app: FastAPI) -> None:
 async def health(service: Served) -> Health:
     """Whether the service is up."""
     return Health(status="ok", networks=sorted(service.networks))
+
+
+async def ready(service: Served) -> Response:
+    """Whether the service can do its work now: for whoever sends it work or restarts it."""
+    lacks = await service.unready()
+    answer = Ready(status="not ready" if lacks else "ready", lacks=list(lacks))
+    return Response(encode(answer), status_code=503 if lacks else 200, media_type=JSON_TYPE)
+
+
+async def log_in(envelope: ShortEnvelope, service: Served) -> Response:
+    """An API token for an analyst: the body says who asks, signed with that analyst's key."""
+    return _json(await service.log_in(envelope))
 
 
 async def network_view(network: NetworkName, caller: Caller, service: Served) -> Response:
@@ -246,6 +277,25 @@ def _job(view: JobView, is_new: bool) -> Response:
     return Response(encode(view), status_code=201 if is_new else 200, media_type=JSON_TYPE)
 
 
+def _limited(service: Service, app: ASGIApp) -> ASGIApp:
+    """The application, for callers whose address has not asked too much."""
+
+    async def limited(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        address = ("address", (scope.get("client") or ("", 0))[0])
+        try:
+            service.limits.take(address, ADDRESS)
+            with service.limits.open(address, MAX_OPEN_OF_ADDRESS):
+                await app(scope, receive, send)
+        except ResourceError as error:
+            answer = await _on_error(Request(scope), error)
+            await answer(scope, receive, send)
+
+    return limited
+
+
 def _add_problems(app: FastAPI) -> None:
     app.add_exception_handler(XorError, _on_error)
     app.add_exception_handler(HTTPException, _on_http)
@@ -256,7 +306,7 @@ def _add_problems(app: FastAPI) -> None:
 async def _on_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, XorError)
     status, title = status_of(error)
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}}.get(status)
     body = encode_problem(error, status, title)
     return Response(body, status_code=status, media_type=PROBLEM_TYPE, headers=headers)
 
@@ -278,18 +328,13 @@ async def _on_validation(request: Request, error: Exception) -> Response:
     return await _on_error(request, UsageError(what, code="usage.bad-parameter"))
 
 
-def _route(request: Request) -> str:
-    """The route's pattern: what callers put into its parameters is not for a log."""
-    return getattr(request.scope.get("route"), "path", "-")
-
-
 async def _on_bug(request: Request, error: Exception) -> Response:
     """Tells the caller an incident's number and nothing else; the rest is in the service's own log."""
     incident = secrets.token_hex(8)
     log.error(
         "incident",
         incident=incident,
-        route=_route(request),
+        route=route_of(request.scope),
         error=type(error).__name__,
         where=log.places(error),
     )
@@ -309,9 +354,17 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         document = get_openapi(title=app.title, version=app.version, routes=app.routes)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         template = "#/components/schemas/{model}"
-        for model in (EnvelopeModel, SignatureModel):
+        for model in (EnvelopeModel, SignatureModel, Problem):
             schema = model.model_json_schema(ref_template=template)
             schema.pop("$defs", None)
             schemas.setdefault(model.__name__, schema)
+        problem = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                operation["responses"]["default"]["content"] = problem
+                # FastAPI's own words about parameters; ours are a problem document like all others.
+                operation["responses"].pop("422", None)
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
         app.openapi_schema = document
     return app.openapi_schema

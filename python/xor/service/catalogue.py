@@ -35,6 +35,10 @@ class Catalogue:
         """Notes that a player's machine has just proved itself."""
         self._heard[network, player] = now
 
+    def online(self, now: int) -> int:
+        """How many machines were heard of lately. Safe to call from another thread."""
+        return sum(now < at + ONLINE_S for at in list(self._heard.values()))
+
     def announce(self, trust: Trust, said: Announce, now: int) -> None:
         """Takes an announcement; one that says nothing new is written only now and then.
 

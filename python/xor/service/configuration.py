@@ -1,6 +1,7 @@
 """`service.toml` in a service's directory: what its operator chooses. Every line is optional.
 
 database = "postgresql://xor:…@db.bank.example/xor?sslmode=verify-full&sslrootcert=/etc/ssl/bank.pem"
+names = ["xor.example"]
 metrics = "127.0.0.1:9464"
 result_days = 30
 drain_s = 30
@@ -21,6 +22,9 @@ NAME = "service.toml"
 
 class _File(Strict):
     database: str | None = Bounded(default=None, max_length=2000)
+    names: tuple[str, ...] = Bounded(default=(), max_length=64, strict=False)
+    certificate: str | None = Bounded(default=None, max_length=1000)
+    certificate_key: str | None = Bounded(default=None, max_length=1000)
     metrics: str | None = Bounded(default=None, max_length=300)
     result_days: int = Bounded(default=30, ge=1, le=3650)
     drain_s: int = Bounded(default=30, ge=0, le=3600)

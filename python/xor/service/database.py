@@ -8,13 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from xor.errors import PeerError, ResourceError, UsageError
-from xor.wire.http import is_loopback
+from xor.errors import PeerError, ResourceError
+from xor.model.address import DatabaseUrl
 
 DRIVER = "postgresql+pg8000"
 CONNECT_S = 10
-QUERY_KEYS = {"host", "sslmode", "sslrootcert"}
-"""What is understood of the parameters that libpq knows."""
 AWAY = ("08", "57P", "53300", "25006")
 """SQLSTATEs of a server that stops, has no connection left, or only reads: it may be another one soon."""
 
@@ -29,7 +27,8 @@ def connect(where: Path | str) -> sa.Engine:
         engine = sa.create_engine(sa.URL.create("sqlite", database=str(where)))
         sa.event.listen(engine, "connect", _configure_sqlite)
         return engine
-    return sa.create_engine(*_postgres(where), pool_pre_ping=True, isolation_level="READ COMMITTED")
+    url, arguments = _postgres(where)
+    return sa.create_engine(url, connect_args=arguments, pool_pre_ping=True, isolation_level="READ COMMITTED")
 
 
 @contextmanager
@@ -89,43 +88,15 @@ def _away() -> PeerError:
 
 
 def _postgres(text: str) -> tuple[sa.URL, dict[str, Any]]:
-    """The URL and connection arguments of a PostgreSQL database, from a URL as libpq takes it."""
-    try:
-        url = sa.make_url(text)
-    except sa.exc.ArgumentError:
-        raise _bad_url("it is malformed") from None
-    if url.drivername not in ("postgresql", "postgres"):
-        raise _bad_url("its scheme is not postgresql")
-    if unknown := url.query.keys() - QUERY_KEYS:
-        raise _bad_url(f"it has unknown parameters: {', '.join(sorted(unknown))}")
-    query = {name: str(value) for name, value in url.query.items()}
+    """The URL and connection arguments of a PostgreSQL database."""
+    where = DatabaseUrl.parse(text)
     arguments: dict[str, Any] = {"timeout": CONNECT_S, "tcp_keepalive": True}
-    host = query.get("host", url.host or "")
-    if host.startswith("/"):
-        arguments["unix_sock"] = f"{host}/.s.PGSQL.{url.port or 5432}"
+    if where.socket:
+        arguments["unix_sock"] = f"{where.socket}/.s.PGSQL.{where.port}"
     else:
-        arguments["ssl_context"] = _ssl_context(host, query)
-    plain = url.set(drivername=DRIVER, query={}, host=None if host.startswith("/") else host)
-    return plain, {"connect_args": arguments}
-
-
-def _ssl_context(host: str, query: dict[str, str]) -> ssl.SSLContext | None:
-    """TLS with a verified name, but for a server on this computer that says otherwise."""
-    mode = query.get("sslmode", "disable" if is_loopback(host) else "verify-full")
-    if mode == "disable" and is_loopback(host):
-        return None
-    if mode != "verify-full":
-        raise _bad_url(f"sslmode={mode} does not protect the log on its way")
-    return ssl.create_default_context(cafile=query.get("sslrootcert"))
-
-
-def _bad_url(why: str) -> UsageError:
-    # Never the URL itself: it holds a password.
-    return UsageError(
-        f"the URL of the service's database is not in order: {why}",
-        code="usage.bad-database",
-        hint="service.toml takes postgresql://USER:PASSWORD@HOST:PORT/NAME?sslrootcert=FILE",
-    )
+        arguments["ssl_context"] = ssl.create_default_context(cafile=where.ca) if where.is_tls else None
+    url = sa.URL.create(DRIVER, where.user, where.password, where.host, where.port, where.database)
+    return url, arguments
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

@@ -8,12 +8,13 @@ WINDOW_S = 60
 class Freshness:
     """Remembers the nonces of the last minutes, in memory.
 
-    Security: what was stamped before the service started is refused, so a restart forgets nothing that
-    could still be replayed.
+    Security: what was stamped before the service started, or no later than a nonce that is forgotten, is
+    refused. So neither a restart nor a clock that is set back lets anything be replayed but what a machine
+    with a fast clock has stamped for a time after the restart.
     """
 
     def __init__(self, started_at: int) -> None:
-        self._started_at = started_at
+        self._known_since = started_at
         self._seen: dict[str, int] = {}
 
     def check(self, nonce: str, at: int, now: int) -> None:
@@ -22,7 +23,7 @@ class Freshness:
         Raises:
             AuthError: its time is more than a minute off, or the nonce was used.
         """
-        if abs(now - at) > WINDOW_S or at < self._started_at:
+        if abs(now - at) > WINDOW_S or at < self._known_since:
             raise AuthError(
                 "the message is not of this minute",
                 code="auth.stale",
@@ -38,3 +39,4 @@ class Freshness:
         for nonce, at in list(self._seen.items())[:8]:
             if now - at > WINDOW_S:
                 del self._seen[nonce]
+                self._known_since = max(self._known_since, at + 1)

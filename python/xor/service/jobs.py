@@ -12,6 +12,7 @@ from xor.service import core
 from xor.service.bell import Bell, waited
 from xor.service.blobs import Blobs
 from xor.service.core import Append, Arrived, Close, Discard, Job, Tick, Timeouts, Wake
+from xor.service.metrics import Metrics
 from xor.service.store import Store
 from xor.signing import SigningKey, seal_envelope
 from xor.wire.messages import JobState
@@ -36,6 +37,8 @@ class Settings:
     Args:
         result_days: how long released streams are kept.
         database: URL of a PostgreSQL database; None: a SQLite file in the service's directory.
+        names: hosts and addresses under which the service is reached from elsewhere.
+        certificate, certificate_key: PEM files, if its operator brings a TLS certificate.
         metrics: loopback address `HOST:PORT` where Prometheus finds metrics; None: nowhere.
         drain_s: how long a service that was told to stop waits for uploads and downloads under way.
     """
@@ -43,6 +46,9 @@ class Settings:
     timeouts: Timeouts = field(default_factory=Timeouts)
     result_days: int = 30
     database: str | None = field(default=None, repr=False)
+    names: tuple[str, ...] = ()
+    certificate: str | None = None
+    certificate_key: str | None = None
     metrics: str | None = None
     drain_s: int = 30
     clock: Callable[[], int] = wall_clock
@@ -77,7 +83,9 @@ class Jobs:
         key: SigningKey,
         settings: Settings,
         trust: Mapping[str, Trust],
+        metrics: Metrics,
     ) -> None:
+        self._metrics = metrics
         self._store = store
         self._blobs = blobs
         self._bell = bell
@@ -87,8 +95,8 @@ class Jobs:
         self._writing = asyncio.Lock()
         self._open: dict[str, Known] = {}
         self._ended: dict[str, Known] = {}
-        self._doubtful: set[str] = set()
-        """Jobs of which memory may be behind the log: the answer to a write was lost."""
+        self._doubtful: dict[str, object] = {}
+        """Jobs of which memory may be behind the log: a write got no answer. The value is the last doubt."""
 
     def restore(self) -> None:
         """Folds the unfinished jobs anew and deletes streams that will never be released."""
@@ -102,6 +110,10 @@ class Jobs:
                 continue
             if loaded is not None:
                 self._remember(Known(*loaded))
+
+    def open_states(self) -> list[JobState]:
+        """The states of the unfinished jobs. Safe to call from another thread."""
+        return [known.job.state for known in list(self._open.values())]
 
     async def known(self, job_id: str) -> Known:
         """A job.
@@ -118,15 +130,16 @@ class Jobs:
         known = self._open.get(job_id) or self._ended.get(job_id)
         if known is not None and job_id not in self._doubtful:
             return known
+        doubt = self._doubtful.get(job_id)
         loaded = await asyncio.to_thread(self._store.load, job_id, self._trust, self._settings.timeouts)
+        if self._doubtful.get(job_id) is doubt:  # a doubt that has come since then is not resolved by this
+            self._doubtful.pop(job_id, None)
         if loaded is None:
-            self._doubtful.discard(job_id)
             return known
         # Somebody may have moved it on while it was being read.
         now = self._open.get(job_id) or self._ended.get(job_id)
         if now is None or now.position < loaded[1]:
             self._remember(Known(*loaded))
-        self._doubtful.discard(job_id)
         return self._open.get(job_id) or self._ended.get(job_id)
 
     async def deliver(self, job_id: str, event: core.Event) -> tuple[Known, bool]:
@@ -176,10 +189,7 @@ class Jobs:
     async def _perform(self, job: Job, known: Known, effect: core.Effect) -> Known:
         match effect:
             case Append():
-                self._doubtful.add(job.id)
-                known = Known(job, await asyncio.to_thread(self._store.append, job, effect))
-                self._doubtful.discard(job.id)
-                self._remember(known)
+                known = await self._append(job, effect)
             case Wake(players):
                 seats = (player_topic(job.plan.network, player) for player in players)
                 self._bell.ring([job_topic(job.id), CLOCK, *seats])
@@ -190,6 +200,20 @@ class Jobs:
                     known = await self._perform(after, known, each)
             case Discard():
                 await asyncio.to_thread(self._blobs.discard, [job.id])
+        return known
+
+    async def _append(self, job: Job, effect: Append) -> Known:
+        try:
+            with self._metrics.appending():
+                known = Known(job, await asyncio.to_thread(self._store.append, job, effect))
+        except BaseException:
+            self._doubtful[job.id] = object()
+            raise
+        before = self._open.get(job.id)
+        self._remember(known)
+        self._metrics.appended(effect.slot.kind)
+        if before is None or before.job.state is not job.state:
+            log.info("job", job=job.id[:12], state=job.state)
         return known
 
     def _remember(self, known: Known) -> None:

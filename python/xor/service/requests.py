@@ -85,7 +85,7 @@ def credential_of(request: Request) -> Credential:
         raise AuthError(
             "the request carries no API token",
             code="auth.no-token",
-            hint="send `Authorization: Bearer xor_…`; the profile or XOR_API_TOKEN holds it.",
+            hint="send `Authorization: Bearer xor_…`; POST /v1/tokens answers a signed login with one.",
         )
     return service_of(request).credential(text.strip())
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from xor.errors import AuthError, UsageError
 from xor.signing import Envelope, SigningKey
-from xor.wire import token
-from xor.wire.messages import Credential
 from xor.wire.trust import Trust, open_agreement
 
 KEY = "service.key"
@@ -69,14 +67,6 @@ def load_networks(directory: Path, key: SigningKey) -> Mapping[str, Network]:
             hint="lay down an agreement first; `xor local up` does.",
         )
     return {network.trust.agreement.network: network for network in networks}
-
-
-def issue_token(directory: Path, network: str, analyst: str, not_before: int, not_after: int) -> str:
-    """An API token for an analyst of a network that the service in `directory` serves."""
-    key = SigningKey.load(directory / KEY)
-    load_networks(directory, key)[network].trust.agreement.analyst(analyst)
-    credential = Credential(network=network, analyst=analyst, not_before=not_before, not_after=not_after)
-    return token.issue(credential, key)
 
 
 def _opened(envelope: Envelope, key: SigningKey) -> Network:

@@ -2,19 +2,24 @@
 
 import asyncio
 import fcntl
+import shutil
+import time
 from collections.abc import AsyncIterable, Callable, Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import IO, ParamSpec, TypeVar
 
-from xor.errors import AuthError, ResourceError, UsageError, XorError
+from xor.errors import AuthError, ResourceError, UsageError
 from xor.service import admission, core, setup
 from xor.service.bell import Bell, waited
 from xor.service.blobs import Blobs, unstalled
 from xor.service.catalogue import Catalogue
+from xor.service.certificate import Certificate
 from xor.service.core import Arrived, Submitted
 from xor.service.freshness import Freshness
 from xor.service.jobs import Jobs, Known, Settings, job_topic, player_topic
+from xor.service.limits import MAX_OPEN_OF_MEMBER, MEMBER, Limits
+from xor.service.metrics import Metrics
 from xor.service.setup import Network
 from xor.service.store import Store, read
 from xor.signing import Envelope, SigningKey, decode, open_envelope, parse_canonical, seal_envelope
@@ -34,6 +39,7 @@ from xor.wire.messages import (
     Offer,
     Progress,
     Refusal,
+    TokenView,
 )
 from xor.wire.trust import Trust
 
@@ -49,6 +55,10 @@ POSTED = {
 INLINE_BYTES = 16 * 1024
 """Longer documents are read in a thread."""
 
+READINESS_S = 2.0
+MIN_FREE_BYTES = 64 * 2**20
+"""With less, an upload may fail at any moment."""
+
 MAX_STEPS = 256
 """Progress messages kept of one job."""
 
@@ -61,8 +71,10 @@ class Service:
 
     def __init__(self, directory: Path, settings: Settings) -> None:
         self.settings = settings
+        self._directory = directory
         self._lock = _locked(directory / setup.LOCK)
         self._key = SigningKey.load(directory / setup.KEY)
+        self.certificate = Certificate(directory, settings, self._key)
         self.networks = setup.load_networks(directory, self._key)
         self._trust = {name: network.trust for name, network in self.networks.items()}
         self._store = Store(settings.database or directory / setup.DATABASE)
@@ -70,7 +82,10 @@ class Service:
         self._catalogue = Catalogue(self._store)
         self._bell = Bell()
         self._freshness = Freshness(self.now)
+        self.metrics = Metrics()
+        self.limits = Limits()
         self._jobs = Jobs(
+            metrics=self.metrics,
             store=self._store,
             blobs=self._blobs,
             bell=self._bell,
@@ -81,6 +96,9 @@ class Service:
         self._progress: dict[str, dict[tuple[str, int, str], Progress]] = {}
         self._announcing = asyncio.Lock()
         self._jobs.restore()
+        self.metrics.watch(self._jobs.open_states, lambda: self._catalogue.online(self.now))
+        self._readiness = asyncio.Lock()
+        self._found: tuple[float, tuple[str, ...]] = (0.0, ())
 
     @property
     def is_superseded(self) -> bool:
@@ -90,6 +108,25 @@ class Service:
     @property
     def now(self) -> int:
         return self.settings.clock()
+
+    async def unready(self) -> tuple[str, ...]:
+        """What keeps the service from its work; looked at every other second, however often it is asked."""
+        if self._bell.is_closed:
+            return ("stopping",)
+        async with self._readiness:
+            looked_at, found = self._found
+            if time.monotonic() - looked_at > READINESS_S:
+                found = await asyncio.to_thread(self._look)
+                self._found = (time.monotonic(), found)
+        return found
+
+    def _look(self) -> tuple[str, ...]:
+        lacks = {
+            "superseded": self.is_superseded,
+            "database": not self._store.is_writable(),
+            "disk": shutil.disk_usage(self._directory).free < MIN_FREE_BYTES,
+        }
+        return tuple(name for name, is_lacking in lacks.items() if is_lacking)
 
     async def keep_time(self) -> None:
         """Does what is due, until the service stops."""
@@ -113,6 +150,7 @@ class Service:
                 f"'{credential.analyst}' is no analyst of network '{credential.network}' any more",
                 code="auth.stranger",
             )
+        self._count(credential.network, credential.analyst)
         return credential
 
     def network(self, name: str) -> Network:
@@ -146,6 +184,7 @@ class Service:
             raise UsageError("a document of this type cannot be posted here", code="usage.bad-envelope")
         trust = self._trust[(await self._jobs.known(job_id)).job.plan.network]
         document = await _apart(envelope, read, trust, kind, envelope)
+        self._count(trust.agreement.network, core.slot_of(document).member)
         known, is_new = await self._jobs.deliver(job_id, Arrived(document, envelope, self.now))
         return self._view(known), is_new
 
@@ -155,16 +194,19 @@ class Service:
         """Stores a stream, then logs its manifest. Says whether it is new."""
         job = (await self._jobs.known(job_id)).job
         manifest = await _apart(envelope, self._trust[job.plan.network].manifest, envelope)
+        self._count(job.plan.network, manifest.player)
         if (manifest.plan, manifest.node, manifest.side) != (job_id, *stream):
             raise UsageError("the manifest is about another stream", code="usage.wrong-stream")
         if core.is_repeat(job, manifest, envelope):
             await _drain(manifest, body)
             return self._view(await self._jobs.known(job_id)), False
         path = self._blobs.path(job_id, core.digest(envelope))
-        await self._blobs.receive(manifest, path, body)
+        with self._lasting(job.plan.network, manifest.player):
+            await self._blobs.receive(manifest, path, body)
         try:
             known, is_new = await self._jobs.deliver(job_id, Arrived(manifest, envelope, self.now))
-        except XorError:
+        except UsageError:
+            # Only then the log does not hold the manifest for sure: after other errors the write may be done.
             path.unlink(missing_ok=True)
             raise
         return self._view(known), is_new
@@ -189,7 +231,8 @@ class Service:
 
     async def view(self, job_id: str, credential: Credential, after: int, wait_s: int) -> JobView:
         """A job and its news; waits for some if there are none and the job has not ended."""
-        with self._bell.listening(job_topic(job_id)) as rung:
+        lasting = self._lasting(credential.network, credential.analyst)
+        with lasting, self._bell.listening(job_topic(job_id)) as rung:
             view = await self._page(job_id, credential, after)
             if view.entries or view.state.is_final or not await waited(rung, wait_s):
                 return view
@@ -208,10 +251,12 @@ class Service:
         """Answers a machine's poll: the log entries that concern it; waits if there are none."""
         trust = self._trust_of(envelope)
         poll = trust.poll(envelope)
+        self._count(poll.network, poll.player)
         self._freshness.check(poll.nonce, poll.at, self.now)
         self._catalogue.hear(poll.network, poll.player, self.now)
         mine = (poll.network, poll.player, poll.after)
-        with self._bell.listening(player_topic(poll.network, poll.player)) as rung:
+        lasting = self._lasting(poll.network, poll.player)
+        with lasting, self._bell.listening(player_topic(poll.network, poll.player)) as rung:
             entries = await asyncio.to_thread(self._store.inbox, *mine)
             if not entries and await waited(rung, poll.wait_s):
                 entries = await asyncio.to_thread(self._store.inbox, *mine)
@@ -219,10 +264,19 @@ class Service:
         answer = Inbox(network=poll.network, player=poll.player, nonce=poll.nonce, entries=entries)
         return seal_envelope(answer, self._key)
 
+    async def log_in(self, envelope: Envelope) -> TokenView:
+        """Answers an analyst's signed request with a token for the network that it names."""
+        login = self._trust_of(envelope).login(envelope)
+        self._count(login.network, login.analyst)
+        self._freshness.check(login.nonce, login.at, self.now)
+        text = token.new(login.network, login.analyst, self._key, self.now)
+        return TokenView(token=text, lasts_s=token.LASTS_S)
+
     async def announce(self, envelope: Envelope) -> None:
         """Takes a machine's heartbeat."""
         trust = await _apart(envelope, self._trust_of, envelope)
         said = await _apart(envelope, trust.announce, envelope)
+        self._count(said.network, said.player)
         self._freshness.check(said.nonce, said.at, self.now)
         async with self._announcing:
             await asyncio.to_thread(self._catalogue.announce, trust, said, self.now)
@@ -235,6 +289,7 @@ class Service:
         open_envelope(Progress, envelope, player.key)
         if (said.network, said.plan) != (job.plan.network, job_id) or said.player not in job.plan.players:
             raise AuthError("the progress is about another job", code="auth.other-job", job_id=job_id)
+        self._count(said.network, said.player)
         if job.state.is_final:
             return
         steps = self._progress.setdefault(job_id, {})
@@ -243,6 +298,13 @@ class Service:
             raise ResourceError("the job has too many steps", code="resource.too-many-steps", job_id=job_id)
         steps[step] = said
         self._bell.ring([job_topic(job_id)])
+
+    def _count(self, network: str, member: str) -> None:
+        """Counts a request that a member has proved to be its own."""
+        self.limits.take((network, member), MEMBER)
+
+    def _lasting(self, network: str, member: str) -> AbstractContextManager[None]:
+        return self.limits.open((network, member), MAX_OPEN_OF_MEMBER)
 
     async def _page(self, job_id: str, credential: Credential, after: int) -> JobView:
         known = await self._readable(job_id, credential)

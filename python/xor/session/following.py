@@ -97,7 +97,9 @@ class Follower:
                     return core.Viewed(self.transport.submit(run.plan.network, envelope))
                 case core.Poll(after, wait_s):
                     left_s = max(0, int(run.deadline - self.clock.now()) + 1)
-                    return core.Viewed(self.transport.job(run.job, after, min(wait_s, left_s)))
+                    return core.Viewed(
+                        self.transport.job(run.plan.network, run.job, after, min(wait_s, left_s))
+                    )
                 case core.Download(key, size):
                     return self._download(run, key, size)
         except NoAnswer:
@@ -113,7 +115,10 @@ class Follower:
             self.watcher.on_bytes(before + done, total)
 
         path = stream_path(self.folder, key)
-        return core.Downloaded(key, *self.transport.download(run.job, key, path, size, progress))
+        return core.Downloaded(
+            key,
+            *self.transport.download(run.plan.network, run.job, key, path, size=size, progress=progress),
+        )
 
 
 def stream_path(folder: Path, key: core.StreamKey) -> Path:

@@ -1,6 +1,7 @@
 """What a client may believe of a network: everything that its owners signed, and nothing else."""
 
 import difflib
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -10,8 +11,8 @@ from xor.model.dataset import DatasetEntry
 from xor.plan.conditions import ASSUMED, Conditions, conditions
 from xor.policy.document import Policy
 from xor.session.profile import Profile
-from xor.signing import Envelope, SigningKey
-from xor.wire.messages import CatalogueItem, NetworkView
+from xor.signing import Envelope, SigningKey, seal_envelope
+from xor.wire.messages import CatalogueItem, Login, NetworkView
 from xor.wire.trust import Trust, open_agreement
 
 
@@ -119,20 +120,31 @@ def pinned(network: str, profile: Profile) -> str:
     raise unknown("network", network, profile.networks, f"{profile.host}:{profile.port}")
 
 
+def login_request(profile: Profile, network: str, now: int) -> Envelope:
+    """The signed request for an API token; good for a minute, once, at the service of the pinned agreement.
+
+    Raises:
+        UsageError: the network is not pinned in the profile. AuthError: the key cannot be read.
+    """
+    name, key = _own_key(profile)
+    login = Login(
+        network=network,
+        agreement=pinned(network, profile),
+        analyst=name,
+        at=now,
+        nonce=secrets.token_hex(32),
+    )
+    return seal_envelope(login, key)
+
+
 def signing_key(profile: Profile, agreement: Agreement) -> tuple[Analyst, SigningKey]:
     """The analyst of the profile and the key that signs for them.
 
     Raises:
         AuthError: no key, or one that the agreement does not give this analyst.
     """
-    if profile.signing_key is None or profile.analyst is None:
-        raise AuthError(
-            "the profile names no analyst and signing key",
-            code="auth.no-key",
-            hint=f"set `analyst`, `signing_key` and `seal_key` in {profile.path}.",
-        )
-    analyst = agreement.analyst(profile.analyst)
-    key = SigningKey.load(profile.signing_key)
+    name, key = _own_key(profile)
+    analyst = agreement.analyst(name)
     if key.public != analyst.key:
         raise AuthError(
             f"the key of the profile is not that of analyst '{analyst.name}' in the agreement",
@@ -140,6 +152,16 @@ def signing_key(profile: Profile, agreement: Agreement) -> tuple[Analyst, Signin
             hint=f"check `signing_key` in {profile.path}.",
         )
     return analyst, key
+
+
+def _own_key(profile: Profile) -> tuple[str, SigningKey]:
+    if profile.signing_key is None or profile.analyst is None:
+        raise AuthError(
+            "the profile names no analyst and signing key",
+            code="auth.no-key",
+            hint=f"set `analyst`, `signing_key` and `seal_key` in {profile.path}.",
+        )
+    return profile.analyst, SigningKey.load(profile.signing_key)
 
 
 def unknown(role: str, name: str, known: Iterable[str], where: str) -> UsageError:

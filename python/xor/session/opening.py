@@ -7,10 +7,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from xor.errors import AuthError, PlanError, UsageError
-from xor.session.known import Known, pinned, verify_network
-from xor.session.profile import LOOK_UP, Profile, find_token, is_loopback, profile_path, read_profile
+from xor.errors import AuthError, UsageError
+from xor.model.address import is_loopback
+from xor.session.known import Known, login_request, pinned, verify_network
+from xor.session.profile import LOOK_UP, Profile, find_token, profile_path, read_profile
 from xor.session.transport import HttpTransport, Transport
+from xor.signing import Envelope
+from xor.wire import tls
 
 _open: list["Session"] = []
 
@@ -19,7 +22,11 @@ class Session:
     """An open session. Use it in `with`; otherwise it ends with the process."""
 
     def __init__(
-        self, profile: Profile, token: str, transport: Transport, now: Callable[[], float] = time.time
+        self,
+        profile: Profile,
+        token: str | None,
+        transport: Transport,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.profile = profile
         self.transport = transport
@@ -59,8 +66,8 @@ class Session:
         """Whether this session is open, with the service at that address."""
         return self.is_open and profile_path(host, port) == self.profile.path
 
-    def has_token(self, token: str) -> bool:
-        return secrets.compare_digest(token, self._token)
+    def has_token(self, token: str | None) -> bool:
+        return secrets.compare_digest(token or "", self._token or "")
 
     def close(self) -> None:
         """Ends the session. A result that is here can still be revealed."""
@@ -86,18 +93,17 @@ def open_session(host: str, port: int, api_token: str = LOOK_UP, use_ssl: bool =
     """Opens a session with the service at `host:port`.
 
     Args:
-        api_token: the credential, or `"*"` to look it up: in XOR_API_TOKEN, then in the profile.
+        api_token: the credential; or `"*"`: the one in XOR_API_TOKEN, or else the session logs in with the
+            analyst's key of the profile, and again before a token expires.
         use_ssl: False is for services on this machine only.
 
     Raises:
         UsageError: `use_ssl=False` off loopback, or no such address.
-        PlanError: `use_ssl=True`: not built yet.
         AuthError: there is no credential.
     """
     profile = read_profile(host, port)
     check_tls(host, use_ssl)
-    token = find_token(api_token, profile)
-    return Session(profile, token, HttpTransport(host, port, token))
+    return _opened(profile, find_token(api_token, profile), use_ssl)
 
 
 def shared_session(host: str, port: int, api_token: str, use_ssl: bool) -> Session:
@@ -117,7 +123,7 @@ def shared_session(host: str, port: int, api_token: str, use_ssl: bool) -> Sessi
     for session in reversed(_open):
         if session.is_with(host, port) and session.has_token(token):
             return session
-    return Session(profile, token, HttpTransport(host, port, token))
+    return _opened(profile, token, use_ssl)
 
 
 def current() -> Session | None:
@@ -132,12 +138,17 @@ def check_tls(host: str, use_ssl: bool) -> None:
             code="usage.plain-http",
             hint="reach the service through a tunnel that ends on this machine, as localhost.",
         )
-    if use_ssl:
-        raise PlanError(
-            "TLS at the service is not built at this version",
-            code="plan.not-built",
-            hint="pass use_ssl=False; the service must be on this machine.",
-        )
+
+
+def _opened(profile: Profile, token: str | None, use_ssl: bool) -> Session:
+    context = tls.client_context(profile.service_key, profile.ca) if use_ssl else None
+
+    def login(network: str) -> Envelope:
+        return login_request(profile, network, int(time.time()))
+
+    return Session(
+        profile, token, HttpTransport(profile.host, profile.port, token=token, login=login, context=context)
+    )
 
 
 @atexit.register

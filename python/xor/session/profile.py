@@ -3,14 +3,13 @@
 One file per service, `$XOR_HOME/profiles/HOST_PORT.toml`, readable by its owner only:
 
     analyst = "fraud-desk"
-    token = "xor_…"
+    service_key = "<hex: whose certificates are good>"
     signing_key = "/…/fraud-desk.key"
     seal_key = "/…/fraud-desk.seal"
     [networks.two-parties]
     agreement = "<SHA-256 of the agreement, as the owners told it>"
 """
 
-import ipaddress
 import json
 import os
 import re
@@ -21,21 +20,25 @@ from pathlib import Path
 from typing import Any
 
 from xor.errors import AuthError, UsageError
+from xor.model.address import is_loopback
 from xor.model.agreement import HEX_32_BYTES
 from xor.model.dataset import NAME
 
 TOKEN_VARIABLE = "XOR_API_TOKEN"
 LOOK_UP = "*"
+_TEXTS = ("analyst", "service_key", "ca", "signing_key", "seal_key")
 _HOST = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What is known about the service at `host:port`. Its repr shows neither token nor keys.
+    """What is known about the service at `host:port`.
 
     Args:
-        token: credential that may *request*; None if the file has none.
         analyst: the member whose keys these are.
+        service_key: the key of the service in the agreement (hex): it certifies the service's TLS.
+        ca: PEM file of the authorities that certify the service instead, or `system`, which is also meant if
+            both are None.
         signing_key, seal_key: files of 32 secret bytes each.
         networks: pinned agreement hash of each network.
     """
@@ -43,7 +46,8 @@ class Profile:
     host: str
     port: int
     analyst: str | None = None
-    token: str | None = field(default=None, repr=False)
+    service_key: str | None = None
+    ca: str | None = None
     signing_key: Path | None = None
     seal_key: Path | None = None
     networks: Mapping[str, str] = field(default_factory=dict)
@@ -57,16 +61,6 @@ def home() -> Path:
     """Where profiles and an analyst's keys lie: `$XOR_HOME`, or the user's configuration folder."""
     named = os.environ.get("XOR_HOME")
     return Path(named) if named else Path.home() / ".config" / "xor"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` names this machine in a form that no resolver can turn into another."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def profile_path(host: str, port: int) -> Path:
@@ -103,7 +97,7 @@ def read_profile(host: str, port: int) -> Profile:
         raise UsageError(
             f"the profile {path} is malformed",
             code="usage.bad-profile",
-            hint='it holds analyst, token, signing_key, seal_key and [networks.NAME] agreement = "…".',
+            hint='it holds analyst, service_key, signing_key, seal_key and [networks.NAME] agreement = "…".',
         ) from None
 
 
@@ -115,7 +109,8 @@ def write_profile(profile: Profile) -> Path:
         f"{name} = {_quoted(str(value))}"
         for name, value in (
             ("analyst", profile.analyst),
-            ("token", profile.token),
+            ("service_key", profile.service_key),
+            ("ca", profile.ca),
             ("signing_key", profile.signing_key),
             ("seal_key", profile.seal_key),
         )
@@ -133,32 +128,36 @@ def write_profile(profile: Profile) -> Path:
     return path
 
 
-def find_token(api_token: str, profile: Profile) -> str:
-    """The credential to request with: the one given, or for `"*"` the one looked up.
+def find_token(api_token: str, profile: Profile) -> str | None:
+    """The credential to request with: the one given, or for `"*"` the one in the environment.
+
+    None: the profile has an analyst's key, with which a session logs in by itself.
 
     Raises:
-        AuthError: `"*"`, and neither the environment nor the profile has one.
+        AuthError: `"*"`, and there is neither.
     """
     if api_token != LOOK_UP:
         if not api_token or not api_token.isascii() or not api_token.isprintable():
             raise AuthError("the API token is empty or malformed", code="auth.bad-token")
         return api_token
-    found = os.environ.get(TOKEN_VARIABLE) or profile.token
-    if not found:
+    found = os.environ.get(TOKEN_VARIABLE)
+    if not found and (profile.signing_key is None or profile.analyst is None):
         raise AuthError(
             f"no credential for {profile.host}:{profile.port}; '*' means: look it up",
             code="auth.no-token",
-            hint=f"set the environment variable {TOKEN_VARIABLE}, or `token` in {profile.path}; "
-            "`xor local up network.toml` writes one for a service on this machine.",
+            hint=f"name `analyst` and `signing_key` in {profile.path}, or set {TOKEN_VARIABLE}; "
+            "`xor local up network.toml` writes a profile for a service on this machine.",
         )
-    return found
+    return found or None
 
 
 def _parsed(body: Mapping[str, Any], empty: Profile) -> Profile:
-    if not set(body) <= {"analyst", "token", "signing_key", "seal_key", "networks"}:
+    if not set(body) <= {*_TEXTS, "networks"}:
         raise ValueError
-    texts = {name: body.get(name) for name in ("analyst", "token", "signing_key", "seal_key")}
+    texts = {name: body.get(name) for name in _TEXTS}
     if not all(isinstance(text, str | None) for text in texts.values()):
+        raise ValueError
+    if texts["service_key"] is not None and not re.match(HEX_32_BYTES, texts["service_key"]):
         raise ValueError
     networks = {name: each["agreement"] for name, each in body.get("networks", {}).items()}
     for name, pinned in networks.items():
@@ -167,7 +166,8 @@ def _parsed(body: Mapping[str, Any], empty: Profile) -> Profile:
     return replace(
         empty,
         analyst=texts["analyst"],
-        token=texts["token"],
+        service_key=texts["service_key"],
+        ca=texts["ca"],
         signing_key=Path(texts["signing_key"]) if texts["signing_key"] else None,
         seal_key=Path(texts["seal_key"]) if texts["seal_key"] else None,
         networks=networks,

@@ -71,7 +71,7 @@ def profile(folder: Path, port: int = 3000) -> Profile:
         unsafe_key(ANALYST).save(paths[0])
         SigningKey(SEAL_SEED).save(paths[1])
     pinned = {NETWORK: agreement_hash(agreement())}
-    return Profile("localhost", port, ANALYST, "xor_token", paths[0], paths[1], pinned)
+    return Profile("localhost", port, ANALYST, signing_key=paths[0], seal_key=paths[1], networks=pinned)
 
 
 class ManualClock:
@@ -141,7 +141,7 @@ class AnsweringService:
         self._lose(self.lost_answers, "lost_answers")
         return self._view(job, 0)
 
-    def job(self, job: str, after: int, wait_s: int) -> JobView:
+    def job(self, network: str, job: str, after: int, wait_s: int) -> JobView:  # noqa: ARG002
         self.requests.append("poll")
         self._lose(self.lost_answers, "lost_answers")
         view = self._view(job, after)
@@ -149,7 +149,7 @@ class AnsweringService:
             self.clock.sleep(wait_s)
         return view
 
-    def jobs(self) -> tuple[JobView, ...]:
+    def jobs(self, network: str) -> tuple[JobView, ...]:  # noqa: ARG002
         return tuple(self._view(each.job, 10**6) for each in self.log if each.kind is Kind.PLAN)
 
     def post(self, job: str, envelope: Envelope) -> None:
@@ -160,9 +160,11 @@ class AnsweringService:
 
     def download(
         self,
+        network: str,  # noqa: ARG002
         job: str,  # noqa: ARG002
         key: tuple[int, int],
         path: Path,
+        *,
         size: int,  # noqa: ARG002
         progress: Callable[[int], None],
     ) -> tuple[str, int]:

@@ -78,7 +78,7 @@ max_bytes = {{ account = 16, name = 48, street = 48, city = 32, zip = 12, countr
 name = "fraud-desk"
 """
 
-STEP = re.compile(r" step job=this node=(\d+) step=(\S+) seconds=(\S+) sent_bytes=(\d+)")
+STEP = re.compile(r" event=step job=this node=(\d+) step=(\S+) seconds=(\S+) sent_bytes=(\d+)")
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
 

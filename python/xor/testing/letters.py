@@ -16,6 +16,7 @@ from xor.wire.messages import (
     Cancel,
     Closed,
     Failure,
+    Login,
     Manifest,
     Offer,
     Poll,
@@ -101,7 +102,7 @@ class Letters:
         )
 
 
-def signed(document: Said | Progress | Poll | Announce, by: str | None = None) -> Envelope:
+def signed(document: Said | Progress | Poll | Announce | Login, by: str | None = None) -> Envelope:
     """The document signed by the member that it names, or by somebody else."""
     if by is None:
         member = "service" if isinstance(document, Closed) else getattr(document, "player", None)

@@ -20,9 +20,12 @@ from pathlib import Path
 
 from xor import owner
 from xor.dataframe.open import new_seal_key
-from xor.engine.sources import inspect
+from xor.engine.postgres import Snapshot
+from xor.engine.postgres import inspect as inspect_table
+from xor.engine.sources import Inspection, inspect
 from xor.errors import DataError, PeerError, UsageError
 from xor.machine import setup as machine_setup
+from xor.machine.directory import SourceTable
 from xor.model.agreement import Agreement, Analyst, Owner, Player
 from xor.model.dataset import ColumnEntry, DatasetEntry
 from xor.model.types import unknown_column
@@ -42,7 +45,7 @@ from xor.wire.trust import agreement_hash
 HOST = "127.0.0.1"
 DEFAULT_PORT = 3000
 VALID_DAYS = 365
-TOKEN_DAYS = 7
+INSPECT_S = 600
 SIMULATED_REASON = "a local network on one computer: the clean room has no hardware protection"
 
 Say = Callable[[str], None]
@@ -100,7 +103,7 @@ class LocalNetwork:
         for dataset in network.datasets:
             if dataset.policy is not None:
                 self._sign_anew(network.name, dataset, _policy_text(self.file, dataset.policy), say)
-        with open_session("localhost", self.port, use_ssl=False) as session:
+        with open_session("localhost", self.port) as session:
             self._wait_in_force(session, network, timeout_s)
 
     def _sign_anew(self, network: str, dataset: DatasetSection, text: str, say: Say) -> None:
@@ -164,7 +167,7 @@ class LocalNetwork:
             for each in started:
                 each.stop()
             raise
-        say(f"service on http://{HOST}:{self.port}, machines: {', '.join(players)}")
+        say(f"service on https://{HOST}:{self.port}, machines: {', '.join(players)}")
         return tuple(started)
 
     def start_machine(self, player: str, environment: Mapping[str, str] | None = None) -> Started:
@@ -242,7 +245,7 @@ class _Maker:
                 player=player.name,
                 key=self.player_keys[player.name],
                 agreement=signed,
-                service_url=f"http://{HOST}:{self.local.port}",
+                service_url=f"https://{HOST}:{self.local.port}",
                 listen=f"{HOST}:0",
                 memory_mib=limits[player.name].memory_mib,
                 disk_mib=limits[player.name].disk_mib,
@@ -289,8 +292,8 @@ class _Maker:
 
     def _register(self, agreement: Agreement, section: DatasetSection) -> None:
         key = self.owner_keys[section.owner]
-        path = (self.local.file.parent / section.source).resolve()
-        entry = self._entry(section, path)
+        source = _source_of(self.local.file, section)
+        entry = self._entry(section, source)
         text = (
             self._permissive(agreement, entry)
             if section.policy is None
@@ -309,7 +312,7 @@ class _Maker:
             self.local.machine_directory(section.player),
             entry=owner.sign_entry(entry, key),
             policy=policy,
-            source=path,
+            source=source,
             header=section.columns,
         )
 
@@ -323,8 +326,8 @@ class _Maker:
         self.say(f"PERMISSIVE POLICY for {entry.name}: all analysts may see all rows until {until}; {path}")
         return text
 
-    def _entry(self, section: DatasetSection, path: Path) -> DatasetEntry:
-        found = inspect(path, header=section.columns, types=section.types)
+    def _entry(self, section: DatasetSection, source: Path | SourceTable) -> DatasetEntry:
+        found = _inspected(source, section)
         _check_columns(section, {column.name: column.max_bytes is not None for column in found.columns})
         rows = section.rows
         if rows is None:
@@ -357,23 +360,41 @@ class _Maker:
 
     def _write_profile(self, agreement: Agreement) -> None:
         analyst = agreement.analysts[0].name
-        token = service_setup.issue_token(
-            self.directory / "service",
-            agreement.network,
-            analyst,
-            self.now - 60,
-            self.now + TOKEN_DAYS * 86400,
-        )
         profile = Profile(
             host="localhost",
             port=self.local.port,
-            token=token,
             analyst=analyst,
+            service_key=agreement.service_key,
             signing_key=self.directory / "analysts" / f"{analyst}.key",
             seal_key=self.directory / "analysts" / f"{analyst}.seal.key",
             networks={agreement.network: agreement_hash(agreement)},
         )
         self.say(f"profile of {analyst} for localhost:{self.local.port} written to {write_profile(profile)}")
+
+
+def _source_of(file: Path, section: DatasetSection) -> Path | SourceTable:
+    """A file, relative to the network file; or a table of a database."""
+    if not section.source.startswith(("postgresql://", "postgres://")):
+        return (file.parent / section.source).resolve()
+    if section.table is None:
+        raise UsageError(
+            f"dataset '{section.name}' names a database but no table",
+            code="usage.bad-network-file",
+            hint='table = "accounts"',
+        )
+    return SourceTable(
+        format="postgresql", url=section.source, schema_name=section.schema_name, table=section.table
+    )
+
+
+def _inspected(source: Path | SourceTable, section: DatasetSection) -> Inspection:
+    if isinstance(source, Path):
+        return inspect(source, header=section.columns, types=section.types)
+    snapshot = Snapshot(source.database, INSPECT_S)
+    try:
+        return inspect_table(snapshot, source.schema_name, source.table, section.types)
+    finally:
+        snapshot.close()
 
 
 def _policy_text(file: Path, policy: str) -> str:

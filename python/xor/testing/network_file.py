@@ -31,6 +31,8 @@ class DatasetSection(Strict):
     owner: str = Bounded(pattern=NAME)
     player: str = Bounded(pattern=NAME)
     source: str
+    table: str | None = None
+    schema_name: str = "public"
     types: dict[str, str] = Bounded(default_factory=dict)
     columns: tuple[str, ...] | None = None
     rows: int | None = Bounded(default=None, ge=0)

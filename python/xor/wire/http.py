@@ -5,7 +5,6 @@ The service turns an XorError into a problem document, whoever called turns it b
 
 import base64
 import binascii
-import ipaddress
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +19,8 @@ MANIFEST_HEADER = "X-Xor-Manifest"
 """Carries the signed manifest of an uploaded stream: `manifest_header(envelope)`."""
 
 HEALTH = "/v1/health"
+READY = "/v1/ready"
+TOKENS = "/v1/tokens"
 JOBS = "/v1/jobs"
 INBOX = "/v1/machines/inbox"
 ANNOUNCE = "/v1/machines/announce"
@@ -27,19 +28,12 @@ ANNOUNCE = "/v1/machines/announce"
 MAX_WAIT_S = 60
 """The longest that a long poll may ask to wait."""
 
+TOO_MANY = "resource.too-many-requests"
+"""The code of a request that was not looked at: the same one may be sent again in a second."""
+
 MAX_TEXT = 4000
 SERVICE_SAYS = "the service says: "
 _PROBLEM_PREFIX = "urn:xor:problem:"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` names this computer in a form that no resolver can turn into another."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def network_path(network: str) -> str:

@@ -250,12 +250,41 @@ class NetworkView(Strict):
     machines: tuple[MachineSeen, ...] = ()
 
 
+class Login(Strict):
+    """An analyst asks for an API token; proves itself by the signature.
+
+    Args:
+        agreement: hash of the agreement that the analyst has pinned: it names the service that is meant.
+    """
+
+    payload_type: ClassVar[str] = "application/vnd.xor.login.v1+json"
+
+    version: Literal[1] = 1
+    network: str = Bounded(pattern=NAME)
+    agreement: str = Bounded(pattern=HEX_32_BYTES)
+    analyst: str = Bounded(pattern=NAME)
+    at: int
+    nonce: str = Bounded(pattern=HEX_32_BYTES)
+
+
+class TokenView(Strict):
+    """An API token, and for how many seconds it is good."""
+
+    token: str = Bounded(max_length=4096)
+    lasts_s: int = Bounded(ge=1)
+
+
 class Credential(Strict):
-    """What an API token says: who may *request*, at which network, until when. Signed by the service."""
+    """What an API token says: who may *request*, at which network, until when. Signed by the service.
+
+    Args:
+        audience: key of the service for which it is good.
+    """
 
     payload_type: ClassVar[str] = "application/vnd.xor.credential.v1+json"
 
     version: Literal[1] = 1
+    audience: str = Bounded(pattern=HEX_32_BYTES)
     network: str = Bounded(pattern=NAME)
     analyst: str = Bounded(pattern=NAME)
     not_before: int

@@ -11,6 +11,9 @@ from xor.wire.messages import Credential
 
 PREFIX = "xor_"
 MAX_LENGTH = 4096
+LASTS_S = 15 * 60
+"""How long a token is good: who steals one from a log or a process list comes too late."""
+SKEW_S = 60
 
 
 def issue(credential: Credential, service_key: SigningKey) -> str:
@@ -35,10 +38,23 @@ def read(token: str, service_key: str, now: int) -> Credential:
         raise AuthError(
             "the API token is not one of this service",
             code="auth.bad-token",
-            hint="ask its operator for one.",
+            hint='log in: with `api_token="*"` a session does by itself.',
         ) from None
-    if not credential.not_before <= now < credential.not_after:
-        raise AuthError(
-            "the API token has expired", code="auth.expired-token", hint="ask the operator for a new one."
-        )
+    if credential.audience != service_key:
+        raise AuthError("the API token is for another service", code="auth.other-service")
+    lasts_s = credential.not_after - credential.not_before
+    if not credential.not_before <= now < credential.not_after or lasts_s > LASTS_S + SKEW_S:
+        raise AuthError("the API token has expired", code="auth.expired-token", hint="log in again.")
     return credential
+
+
+def new(network: str, analyst: str, service_key: SigningKey, now: int) -> str:
+    """A token for an analyst who has just proved itself, good from now on for `LASTS_S`."""
+    credential = Credential(
+        audience=service_key.public,
+        network=network,
+        analyst=analyst,
+        not_before=now - SKEW_S,
+        not_after=now + LASTS_S,
+    )
+    return issue(credential, service_key)

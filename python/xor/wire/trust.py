@@ -32,6 +32,7 @@ from xor.wire.messages import (
     Failure,
     Inbox,
     Kind,
+    Login,
     Manifest,
     Offer,
     Poll,
@@ -112,11 +113,7 @@ class Trust:
         payload = self._verified(PLAN_TYPE, envelope, "analyst", self._analysts)
         plan = decode_plan(payload)
         if plan.agreement != self.hash:
-            raise AuthError(
-                "the plan was made under another agreement",
-                code="auth.other-agreement",
-                hint="place it again.",
-            )
+            raise _other_agreement("place the plan again.")
         for entry, signature in zip(plan.datasets, plan.signatures, strict=True):
             self._verify_entry(entry, signature)
         return plan, plan_hash(payload)
@@ -171,6 +168,13 @@ class Trust:
     def poll(self, envelope: Envelope) -> Poll:
         """A machine's poll; its time and nonce are for the caller to check."""
         return self._signed(Poll, envelope, "player", self._players)
+
+    def login(self, envelope: Envelope) -> Login:
+        """An analyst's request for a token; its time and nonce are for the caller to check."""
+        login = self._signed(Login, envelope, "analyst", self._analysts)
+        if login.agreement != self.hash:
+            raise _other_agreement("log in under the one in force: pin its hash in the profile.")
+        return login
 
     def inbox(self, envelope: Envelope, nonce: str) -> Inbox:
         """The service's answer to the poll that carried `nonce`."""
@@ -254,3 +258,7 @@ def _bounded(envelope: Envelope) -> None:
 def _type_of(cls: type[BaseModel]) -> str:
     payload_type: str = cls.payload_type  # type: ignore[attr-defined]
     return payload_type
+
+
+def _other_agreement(hint: str) -> AuthError:
+    return AuthError("this was made under another agreement", code="auth.other-agreement", hint=hint)

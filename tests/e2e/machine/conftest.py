@@ -26,7 +26,7 @@ from xor.plan.spec import sealed_spec
 from xor.policy.permissive import permissive
 from xor.service import setup as service_setup
 from xor.signing import Envelope, SigningKey, seal_envelope
-from xor.wire import http
+from xor.wire import http, tls, token
 from xor.wire.messages import Approval, ApprovedPolicy, JobView, Kind
 from xor.wire.trust import Trust, agreement_hash
 
@@ -62,8 +62,11 @@ class Process:
         assert words in self.text or not is_over, self.text
         return words in self.text
 
-    def stop(self) -> int:
+    def drain(self) -> None:
         self.process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGINT)
         return self.process.wait(timeout=15)
 
     def kill(self) -> None:
@@ -105,9 +108,6 @@ class Bench:
         self.trust = Trust(self.agreement)
         self.signed = sign_agreement(self.agreement, *self.owners.values())
         service_setup.create(directory / "service", [self.signed])
-        self.token = service_setup.issue_token(
-            directory / "service", NETWORK, "desk", self.now - 60, self.now + 3600
-        )
         self.entries = {
             "orders": self._entry("orders", "bank-a", "player-0", "item", orders),
             "stock": self._entry("stock", "bank-b", "player-1", "shelf", 8),
@@ -115,6 +115,7 @@ class Bench:
         self.service_key = service_key
         self.processes: dict[str, Process] = {}
         self.port = 0
+        self.scheme = "https"
 
     def _entry(self, name: str, owner: str, player: str, column: str, rows: int) -> DatasetEntry:
         columns = tuple(ColumnEntry(name=each, type="text", max_bytes=16) for each in ("key", column))
@@ -129,13 +130,15 @@ class Bench:
 
     def start_service(self) -> None:
         log = self.directory / "service.log"
+        log.unlink(missing_ok=True)
         arguments = ("--dir", str(self.directory / "service"), "--port", str(self.port))
         process = self.processes["service"] = Process("xor.service", log, *arguments)
-        wait_until(lambda: process.shows("ready on"), "the service")
-        self.port = int(process.text.rsplit("ready on ", 1)[1].split()[0].rpartition(":")[2])
+        wait_until(lambda: process.shows("event=ready "), "the service")
+        self.port = int(process.text.rsplit("event=ready address=", 1)[1].split()[0].rpartition(":")[2])
         self.client = httpx2.Client(
-            base_url=f"http://127.0.0.1:{self.port}",
-            headers={"Authorization": f"Bearer {self.token}"},
+            base_url=f"https://127.0.0.1:{self.port}",
+            headers={"Authorization": f"Bearer {token.new(NETWORK, 'desk', self.service_key, self.now)}"},
+            verify=tls.client_context(self.service_key.public),
             trust_env=False,
             timeout=30,
         )
@@ -146,7 +149,7 @@ class Bench:
             player=player,
             key=self.keys[player],
             agreement=self.signed,
-            service_url=f"http://127.0.0.1:{self.port}",
+            service_url=f"{self.scheme}://127.0.0.1:{self.port}",
             listen="127.0.0.1:0",
         )
         for name, entry in self.entries.items():
@@ -271,7 +274,7 @@ def alone(tmp_path: Path) -> Iterator[Bench]:
     """A machine for player-1, not started, whose service is the test itself."""
     made = Bench(tmp_path)
     made.fake = FakeService(made.service_key, NETWORK)
-    made.port = made.fake.port
+    made.port, made.scheme = made.fake.port, "http"
     made.create_machine("player-1")
     try:
         yield made

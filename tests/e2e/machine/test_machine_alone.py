@@ -3,14 +3,18 @@
 import asyncio
 import hashlib
 import os
+import re
 import signal
+import socket
 import threading
+import time
 from pathlib import Path
 
+import httpx2
 import pytest
-from conftest import wait_until
 from fake_service import FakeService
 
+from conftest import wait_until
 from xor.errors import UsageError
 from xor.machine import setup as machine_setup
 from xor.machine.directory import Directory, check_service_url
@@ -150,6 +154,65 @@ def test_a_machine_told_to_stop_says_so_and_stops_soon(alone):
     assert failure.code == "peer.interrupted"
 
 
+def test_an_operator_finds_a_machines_metrics_where_its_settings_say(alone):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    settings = alone.machine_directory("player-1") / "machine.toml"
+    settings.write_text(f'{settings.read_text()}metrics = "{address}"\n')
+    alone.start_machine("player-1")
+    run_alone(alone)
+    text = httpx2.get(f"http://{address}/metrics", trust_env=False).text
+    assert 'xor_ended_jobs_total{error="",state="done"} 1.0' in text
+    assert 'xor_jobs{state="running"} 0.0' in text
+    assert float(re.search(r"^xor_service_heard_timestamp_seconds (\S+)$", text, re.M)[1]) > time.time() - 60
+
+
+def test_a_worker_that_needs_more_memory_than_it_may_take_ends_its_job_only(alone):
+    settings = alone.machine_directory("player-1") / "machine.toml"
+    settings.write_text(f"{settings.read_text()}memory_mib = 260\n")
+    alone.start_machine("player-1")
+    source = alone.directory / "stock.csv"
+    before = source.read_text()
+    # Far more rows than are declared: that would show only once they are read.
+    source.write_text("key,shelf\n" + "".join(f"k{number},shelf {number}\n" for number in range(12_000_000)))
+    give(alone, alone.plan_of_one())
+    wait_until(lambda: alone.fake.said(Failure), "the failure", 40)
+    [failure] = alone.fake.said(Failure)
+    assert (failure.kind, failure.code) == ("ResourceError", "resource.memory")
+    assert "memory_mib" in failure.hint
+    source.write_text(before)
+    run_alone(alone)
+
+
+def test_a_machine_told_twice_to_stop_does_not_wait_for_its_jobs(alone):
+    process = alone.start_machine("player-1")
+    start_join(alone)
+    process.drain()
+    wait_until(lambda: process.shows("event=draining jobs=1"), "draining")
+    process.drain()
+    assert process.process.wait(15) == 0
+    assert alone.fake.said(Failure)[0].code == "peer.interrupted"
+
+
+def test_a_draining_machine_ends_what_it_has_and_starts_nothing(alone):
+    process = alone.start_machine("player-1")
+    job = start_join(alone)
+    process.drain()
+    wait_until(lambda: process.shows("event=draining jobs=1"), "draining")
+    late = give(alone, alone.plan())
+    wait_until(lambda: process.shows(f"job={late[:12]} state=judging"), "the late plan")
+    alone.fake.add(
+        Kind.CANCEL, job, seal_envelope(Cancel(network="bench", plan=job, analyst="desk"), alone.analyst)
+    )
+    assert process.process.wait(30) == 0
+    assert [each.plan for each in alone.fake.said(Approval)] == [job]
+    assert not alone.fake.said(Failure)
+
+    again = alone.start_machine("player-1")
+    wait_until(lambda: late in [each.plan for each in alone.fake.said(Approval)], "the late approval")
+    assert again.stop() == 0
+
+
 def test_a_worker_that_dies_fails_its_job(alone):
     process = alone.start_machine("player-1")
     start_join(alone)
@@ -219,12 +282,13 @@ def test_a_stream_that_was_finished_is_uploaded_with_the_same_bytes_after_a_rest
 @pytest.mark.parametrize(
     ("url", "code"),
     [
-        ("https://localhost:3000", "usage.no-tls-yet"),
-        ("http://service.example:3000", "usage.not-loopback"),
-        ("http://10.0.0.1:3000", "usage.not-loopback"),
+        ("ftp://localhost:3000", "usage.plain-http"),
+        ("https://", "usage.plain-http"),
+        ("http://service.example:3000", "usage.plain-http"),
+        ("http://10.0.0.1:3000", "usage.plain-http"),
     ],
 )
-def test_a_service_elsewhere_is_refused_by_name_while_there_is_no_tls(url, code):
+def test_a_line_that_could_be_overheard_is_refused(url, code):
     with pytest.raises(UsageError) as raised:
         check_service_url(url)
     assert raised.value.code == code

@@ -20,7 +20,7 @@ def service(tmp_path: Path) -> AnsweringService:
 @pytest.fixture
 def client(service: AnsweringService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[xf.Client]:
     monkeypatch.setenv("XOR_HOME", str(tmp_path))
-    with Session(answering.profile(tmp_path), "xor_token", service, now=lambda: NOW) as session:
+    with Session(answering.profile(tmp_path), None, service, now=lambda: NOW) as session:
         yield xf.Client(NETWORK, session=session, clock=service.clock)
 
 

@@ -102,7 +102,7 @@ def test_a_job_shows_its_state_whom_it_waits_for_and_how_far_its_steps_are(priva
     job = private.submit(reveal=True)
     step = Progress(network=NETWORK, plan=job.id, player="player-0", node=4, step=EVIL, done=5, total=2000)
     told = {"state": JobState.WAITING, "waiting_for": ("player-1",), "progress": (step,)}
-    view = service.job(job.id, 0, 0).model_copy(update=told)
+    view = service.job(NETWORK, job.id, 0, 0).model_copy(update=told)
     monkeypatch.setattr(service, "job", lambda *_: view)
     shown = texts(job)
     assert f"id\n{job.id}\nstate\nwaiting\nwaiting for\nplayer-1" in shown

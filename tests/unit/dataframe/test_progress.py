@@ -34,7 +34,7 @@ def run(b_accounts: xf.Frame, c_accounts: xf.Frame, service) -> core.Run:
     trust = Trust(answering.agreement())
     run = core.begin(trust, service.plan, 100.0)
     decode_plan(service.plan.payload)
-    return core.on_event(run, core.Viewed(service.job(run.job, 0, 0)))[0]
+    return core.on_event(run, core.Viewed(service.job(NETWORK, run.job, 0, 0)))[0]
 
 
 def test_the_awaited_machine_is_named(line, shown, run):
@@ -47,7 +47,7 @@ def test_a_step_shows_where_it_runs_and_how_far_it_is(line, shown, run, service)
     step = Report(
         network=NETWORK, plan=run.job, player="player-1", node=8, step="oprf\x1b[2J", done=5, total=20
     )
-    view = service.job(run.job, 0, 0).model_copy(update={"progress": (step,)})
+    view = service.job(NETWORK, run.job, 0, 0).model_copy(update={"progress": (step,)})
     line.on_state(run, view)
     assert shown == [("oprf�[2J at 'player-1'", 5, 20)]
 

@@ -288,7 +288,7 @@ def test_a_cancelled_job_ends(frame, service):
 class Interrupting(AnsweringService):
     """Ctrl-C is pressed while a poll waits."""
 
-    def job(self, job: str, after: int, wait_s: int):
+    def job(self, network: str, job: str, after: int, wait_s: int):
         self.requests.append("poll")
         raise KeyboardInterrupt
 

@@ -114,7 +114,7 @@ class Network:
                 ]
                 path.write_text("\n".join(rows) + "\n")
                 file = SourceFile(path=str(path), format="csv")
-                sources.append(DatasetSource(dataset=each.name, file=file))
+                sources.append(DatasetSource(dataset=each.name, found=file))
         return Order(
             plan_hash=self.hash,
             plan=encode_plan(self.plan).decode(),
@@ -122,6 +122,7 @@ class Network:
             player=player,
             sources=tuple(sources),
             directory=str(directory),
+            memory_bytes=2**33,
             connect_timeout_s=10,
             stall_timeout_s=10,
             job_timeout_s=10,

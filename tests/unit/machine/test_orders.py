@@ -64,7 +64,7 @@ class Machine:
         assert self.starts == 1
         assert self.verdict != NO
         assert self.script.peer in self.heard
-        assert self.journal.is_spent(self.script.id)
+        assert self.journal.is_spent(self.script.id, banks.NOW)
         assert self.journal.guesses_spent(banks.NOW) == {"accounts_c": 7}
 
 

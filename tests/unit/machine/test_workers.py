@@ -27,6 +27,7 @@ def order(letter: str) -> Order:
         player="player-1",
         sources=(),
         directory="",
+        memory_bytes=2**33,
         connect_timeout_s=1,
         stall_timeout_s=1,
         job_timeout_s=1,
@@ -89,7 +90,7 @@ def test_jobs_beyond_the_limit_wait_in_order_and_run_when_others_have_ended(monk
     async def play() -> None:
         scene = Scene(monkeypatch, WORKS_ON)
         workers = scene.workers(max_jobs=2)
-        caplog.set_level("INFO", "xor.machine")
+        caplog.set_level("INFO", "xor")
         for letter in "abcd":
             await workers.start(order(letter), frozenset())
         await scene.until(lambda: len(scene.begun()) == 2)

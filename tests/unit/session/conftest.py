@@ -37,7 +37,7 @@ class Followed:
         return self.take(core.Viewed(self.service.submit(NETWORK, self.envelope)))
 
     def view(self) -> JobView:
-        return self.service.job(self.run.job, self.run.after, 0)
+        return self.service.job(NETWORK, self.run.job, self.run.after, 0)
 
 
 @pytest.fixture

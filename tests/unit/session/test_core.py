@@ -266,7 +266,7 @@ def test_a_repeated_entry_changes_nothing(followed, service):
     service.silent = {"player-1"}
     followed.submit()
     before = followed.run
-    followed.take(core.Viewed(service.job(followed.run.job, 0, 0)))
+    followed.take(core.Viewed(service.job(NETWORK, followed.run.job, 0, 0)))
     assert replace(followed.run, attempts=0) == replace(before, attempts=0)
 
 
@@ -284,7 +284,7 @@ def test_a_stranger_to_the_plan_has_no_say(followed, service, plan):
 
 def test_a_job_is_taken_up_again_from_its_log(followed, service):
     followed.submit()
-    view = service.job(followed.run.job, 0, 0)
+    view = service.job(NETWORK, followed.run.job, 0, 0)
     again = core.resume(followed.run.trust, view, ANALYST, 100.0)
     assert again.plan == followed.run.plan
     (effect,) = core.on_event(again, core.Started())[1]
@@ -294,7 +294,7 @@ def test_a_job_is_taken_up_again_from_its_log(followed, service):
 
 def test_somebody_elses_job_is_not_taken_up(followed, service):
     followed.submit()
-    view = service.job(followed.run.job, 0, 0)
+    view = service.job(NETWORK, followed.run.job, 0, 0)
     with pytest.raises(AuthError):
         core.resume(followed.run.trust, view, "auditors", 100.0)
     with pytest.raises(AuthError):
