@@ -9,6 +9,16 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
+
+_PACKAGE = str(Path(__file__).parent) + os.sep
+
+
+def plain(text: object) -> str:
+    """Text without control characters, which could rewrite a terminal."""
+    return "".join(
+        each if each.isprintable() or each == "\n" else "\N{REPLACEMENT CHARACTER}" for each in str(text)
+    )
 
 
 class XorError(Exception):
@@ -46,12 +56,11 @@ class XorError(Exception):
         return f"{text}\n  hint: {self.hint}" if self.hint else text
 
     def _render_traceback_(self) -> list[str]:
-        """What notebooks show: the line of the program and what is wrong with it, none of our frames."""
-        package = os.path.dirname(__file__)
+        """What notebooks show: the line that led here and what is wrong, none of our frames."""
         frames = traceback.extract_tb(self.__traceback__)
-        own = [each for each in frames if each.line and not each.filename.startswith(package)]
-        where = [f"line {own[-1].lineno}:  {own[-1].line}", ""] if own else []
-        return [*where, f"{type(self).__name__} {self}"]
+        depth = next((at for at, each in enumerate(frames) if each.filename.startswith(_PACKAGE)), 0)
+        where = [f"line {each.lineno}:  {plain(each.line)}" for each in frames[:depth][-1:]]
+        return [*where, *[""] * bool(where), f"{type(self).__name__} {plain(self)}"]
 
 
 class UsageError(XorError, ValueError):
@@ -137,6 +146,9 @@ class InternalError(XorError):
     """A bug of ours; the code names the incident."""
 
     default_code = "internal.unexpected"
+
+    def _render_traceback_(self) -> list[str]:
+        return traceback.format_exception(self)
 
 
 ERRORS: dict[str, type[XorError]] = {

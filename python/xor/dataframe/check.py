@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from xor.dataframe import render
-from xor.errors import UsageError
+from xor.errors import UsageError, plain
 from xor.model.disclosure import Role, Subject
 from xor.plan.disclosures import disclosures
+from xor.plan.markup import alarm, element, listed, stacked
 from xor.plan.placed import PlacedPlan
 from xor.policy.clauses.reveal import RevealClause
 from xor.policy.decision import Decision
@@ -46,13 +46,13 @@ class Check:
             raise self.decision.to_error()
 
     def __repr__(self) -> str:
-        return _ALLOWED if self.is_allowed else render.plain(self.decision.to_error())
+        return _ALLOWED if self.is_allowed else plain(self.decision.to_error())
 
     def _repr_html_(self) -> str:
         if self.is_allowed:
-            return f"<p>{_ALLOWED}</p>"
-        grant = [f"smallest grant that would allow it: {self.grant}"] if self.grant else []
-        return render.html_table("not allowed", ("because",), [(each,) for each in self.violations], grant)
+            return element("p", _ALLOWED)
+        grant = f"Smallest grant that would allow it:\n{self.grant}" if self.grant else ""
+        return alarm("not allowed", listed(self.violations), stacked(grant))
 
 
 _ALLOWED = "allowed by the policies that the service shows"

@@ -14,6 +14,7 @@ from xor.dataframe.job import Job
 from xor.dataframe.open import check_seal_key
 from xor.dataframe.result import Result
 from xor.errors import PeerError, PlanError, UsageError
+from xor.model.agreement import Agreement
 from xor.plan.codec import PAYLOAD_TYPE, encode_plan
 from xor.plan.explain import Explanation, explain
 from xor.plan.place import Permits, place
@@ -90,6 +91,11 @@ class Client(Handle):
     def analyst(self) -> str:
         """The name under which this client asks."""
         return self._analyst.name
+
+    @property
+    def agreement(self) -> Agreement:
+        """The members of the network, as they were when last looked up."""
+        return self._known.agreement
 
     def datasets(self) -> list[Dataset]:
         """What the owners offer, from the catalogue as it is now."""

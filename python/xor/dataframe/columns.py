@@ -9,7 +9,7 @@ import pandas as pd
 
 from xor.dataframe.handles import Handle
 from xor.dataframe.unbuilt import UnbuiltColumn
-from xor.errors import SchemaError, UsageError
+from xor.errors import SchemaError, UsageError, plain
 from xor.model.types import Field, Kind, Schema
 from xor.plan.predicates import (
     And,
@@ -94,7 +94,7 @@ class Condition(_NoTruth):
         return self.predicate
 
     def __repr__(self) -> str:
-        return f"<condition on {', '.join(sorted({each.name for each in self.fields}))}>"
+        return f"<condition on {plain(', '.join(sorted({each.name for each in self.fields})))}>"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -232,7 +232,7 @@ class Frame(UnbuiltFrame, Handle):
         return render.frame_text(self._relation)
 
     def _repr_html_(self) -> str:
-        return render.frame_html(self._relation)
+        return render.frame_html(self._relation, self._client.agreement)
 
 
 def join(

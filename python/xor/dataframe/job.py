@@ -138,7 +138,13 @@ class Job(Handle):
         return f"<job {self.id} of network '{self._client.network}'>"
 
     def _repr_html_(self) -> str:
-        return render.html_table("job", ("id", "network"), [(self.id, self._client.network)])
+        """Asks the service once; that it does not answer is shown, not raised."""
+        view, problem = None, str(self._ended or "")
+        try:
+            view = self._view()
+        except XorError as error:
+            problem = problem or str(error)
+        return render.job_html(self.id, self._client.network, view, problem)
 
 
 _MAY_GO_ON = ("peer.timeout", "peer.unreachable")

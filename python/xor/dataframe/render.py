@@ -1,35 +1,91 @@
 """How frames, jobs and results look. Names come from owners and other people: every one is escaped."""
 
 from collections.abc import Iterable, Sequence
-from html import escape
+from typing import Any
 
-from xor.plan.relations import Relation
+import pyarrow as pa
+
+from xor.errors import plain
+from xor.model.agreement import Agreement
+from xor.plan.markup import DIM, Html, element, joined, listed, stacked, table
+from xor.plan.placed import PlacedPlan
+from xor.plan.relations import Relation, Scan, post_order
+from xor.plan.statement import describe, zone_of
+from xor.wire.messages import JobView
 
 SHOWN = 40
-"""Columns that a picture of a frame lists."""
-
-
-def plain(text: object) -> str:
-    """Text without control characters, which could rewrite a terminal."""
-    return "".join(each if each.isprintable() or each == "\n" else "�" for each in str(text))
+"""Columns that a picture of a frame lists, and steps of a job."""
+SHOWN_ROWS = 10
+SHOWN_TEXT = 120
 
 
 def frame_text(relation: Relation) -> str:
     fields = relation.schema.fields
     width = max((len(plain(each.name)) for each in fields[:SHOWN]), default=0)
-    lines = [f"frame of {_datasets(relation)}, at most {relation.rows:,} rows (nothing has run)"]
+    lines = [_title(relation)]
     lines += [f"  {plain(each.name):<{width}}  {plain(each.type)}" for each in fields[:SHOWN]]
-    return "\n".join(lines + _more(len(fields)))
+    return "\n".join(lines + [f"  {each}" for each in _more(len(fields), "columns")])
 
 
-def frame_html(relation: Relation) -> str:
-    fields = relation.schema.fields
+def frame_html(relation: Relation, agreement: Agreement) -> Html:
+    """Columns and types, and the tree of operations down to where each dataset lives."""
     rows = [
-        (each.name, str(each.type), ", ".join(sorted(str(origin) for origin in each.origins)))
-        for each in fields[:SHOWN]
+        (each.name, each.type, _clipped(", ".join(sorted(str(origin) for origin in each.origins))))
+        for each in relation.schema.fields[:SHOWN]
     ]
-    caption = f"frame of {_datasets(relation)}, at most {relation.rows:,} rows (nothing has run)"
-    return html_table(caption, ("column", "type", "comes from"), rows, _more(len(fields)))
+    columns = table(_title(relation), ("column", "type", "comes from"), rows)
+    return _below(columns, _more(len(relation.schema), "columns"), _tree(relation, agreement))
+
+
+def _tree(root: Relation, agreement: Agreement) -> Html:
+    waiting: list[tuple[int, Html]] = []
+    for number, node in enumerate(post_order(root)):
+        inputs = [waiting.pop() for _ in node.inputs][::-1]
+        what, details = describe(node, [below for below, _ in inputs])
+        at = node.dataset.player if isinstance(node, Scan) else None
+        where = f", at {at}, {zone_of(at, agreement)}" if at else ""
+        said = joined((f"{number} {what} ", element("span", _clipped(details[0]) + where, style=DIM)))
+        waiting.append((number, joined((said, *(listed([html]) for _, html in inputs)))))
+    return listed([waiting[0][1]])
+
+
+def job_html(job: str, network: str, view: JobView | None, problem: str = "") -> Html:
+    """How far a job is by the word of the service, and what is wrong with it."""
+    rows: list[tuple[str, object]] = [("id", job)]
+    if view:
+        rows += [("state", view.state.value)]
+        rows += [("waiting for", _clipped(", ".join(view.waiting_for)))] * bool(view.waiting_for)
+        for each in view.progress[-SHOWN:]:
+            rows.append(
+                (f"step {each.node} {each.step} at {each.player}", f"{each.done:,} of {each.total:,}")
+            )
+    rows += [("problem", stacked(problem))] * bool(problem)
+    return table(f"job of network {network}, as the service tells", ("what", "now"), rows)
+
+
+def result_html(plan: PlacedPlan, job: str, opened: pa.Table | None) -> Html:
+    """Sealed: columns and types. Opened here: the first rows."""
+    title = f"result of job {job[:12]}\N{HORIZONTAL ELLIPSIS}"
+    if opened is not None:
+        return _preview(
+            f"{title}: {opened.num_rows:,} rows, {opened.num_columns:,} columns, opened here", opened
+        )
+    schema, to = plan.root.schema, ", ".join(plan.recipients)
+    caption = f"{title}: at most {plan.root.rows:,} rows, {len(schema):,} columns, sealed to {to}"
+    columns = table(caption, ("column", "type"), [(each.name, each.type) for each in schema.fields[:SHOWN]])
+    return _below(columns, _more(len(schema), "columns"))
+
+
+def _preview(caption: str, rows: pa.Table) -> Html:
+    names = rows.column_names[:SHOWN]
+    values = [rows.column(at)[:SHOWN_ROWS].to_pylist() for at in range(len(names))]
+    body = [(number, *map(_value, row)) for number, row in enumerate(zip(*values, strict=True))]
+    more = _more(rows.num_columns, "columns") + _more(rows.num_rows, "rows", SHOWN_ROWS)
+    return _below(table(caption, ("", *names), body), more)
+
+
+def _value(value: Any) -> object:
+    return element("i", "NULL", style=DIM) if value is None else _clipped(str(value))
 
 
 def text_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -43,26 +99,18 @@ def text_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[obje
     return "\n".join([caption, *(f"  {line}" for line in lines)])
 
 
-def html_table(
-    caption: str, header: Sequence[str], rows: Iterable[Sequence[object]], below: Sequence[str] = ()
-) -> str:
-    """An HTML table whose every text is escaped."""
-    head = "".join(f"<th>{_cell(name)}</th>" for name in header)
-    body = "".join("<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    foot = "".join(f"<p>{_cell(line)}</p>" for line in below)
-    return (
-        f"<table><caption>{_cell(caption)}</caption><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table>{foot}"
-    )
+def _title(relation: Relation) -> str:
+    datasets = ", ".join(entry.name for entry in relation.datasets)
+    return f"frame of {datasets}, at most {relation.rows:,} rows (nothing has run)"
 
 
-def _cell(value: object) -> str:
-    return escape(plain(value), quote=True)
+def _below(table: Html, lines: Iterable[str], *more: Html) -> Html:
+    return element("div", table, *(element("p", each, style=DIM) for each in lines), *more)
 
 
-def _datasets(relation: Relation) -> str:
-    return ", ".join(entry.name for entry in relation.datasets)
+def _more(count: int, of: str, shown: int = SHOWN) -> list[str]:
+    return [f"\N{HORIZONTAL ELLIPSIS} and {count - shown:,} {of} more"] if count > shown else []
 
 
-def _more(count: int) -> list[str]:
-    return [f"  … and {count - SHOWN} columns more"] if count > SHOWN else []
+def _clipped(text: str) -> str:
+    return text if len(text) <= SHOWN_TEXT else f"{text[:SHOWN_TEXT]}\N{HORIZONTAL ELLIPSIS}"

@@ -13,8 +13,9 @@ from xor.dataframe import render
 from xor.dataframe.handles import Handle
 from xor.dataframe.open import SealedResult, open_result
 from xor.dataframe.unbuilt import not_built
-from xor.errors import AuthError, UsageError
+from xor.errors import AuthError, UsageError, plain
 from xor.plan.explain import Explanation, explain
+from xor.plan.markup import table
 from xor.plan.placed import PlacedPlan
 
 
@@ -46,7 +47,7 @@ class Costs:
         return render.text_table(self._caption, _HEADER, self._rows())
 
     def _repr_html_(self) -> str:
-        return render.html_table(self._caption, _HEADER, self._rows())
+        return table(self._caption, _HEADER, self._rows())
 
     @property
     def _caption(self) -> str:
@@ -65,7 +66,8 @@ _HEADER = ("player", "node", "step", "seconds", "bytes sent")
 class Result(Handle):
     """A finished job. Its rows are ciphertext until `reveal()`, which talks to nobody.
 
-    Its repr never shows rows: what `reveal()` returns does.
+    Its repr never shows rows. A notebook shows the first of them once `reveal()` has opened them, and keeps
+    them in its file like everything that it shows.
     """
 
     withheld: tuple[str, ...] = ()
@@ -142,13 +144,11 @@ class Result(Handle):
                 return _polars(self._table)
 
     def __repr__(self) -> str:
-        columns = render.plain(", ".join(self.plan.root.schema.names))
+        columns = plain(", ".join(self.plan.root.schema.names))
         return f"<result of job {self.job_id[:12]}…: {columns}; sealed to {', '.join(self.plan.recipients)}>"
 
     def _repr_html_(self) -> str:
-        rows = [(each.name, str(each.type)) for each in self.plan.root.schema]
-        caption = f"result of job {self.job_id[:12]}…, sealed to {', '.join(self.plan.recipients)}"
-        return render.html_table(caption, ("column", "type"), rows)
+        return render.result_html(self.plan, self.job_id, self._table)
 
 
 def _polars(table: pa.Table) -> Any:

@@ -4,9 +4,10 @@
 `disclosures()` alone, the very ones that are judged.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Literal
 
 from xor.model.agreement import Agreement
 from xor.model.disclosure import Disclosure, Party, Role, Subject
@@ -22,15 +23,23 @@ from xor.plan.resources import shortages
 
 UNPROTECTED = "NO HARDWARE PROTECTION"
 
+StepKind = Literal["plaintext", "private", "opened"]
+_KINDS: Mapping[type, StepKind] = {
+    Plaintext: "plaintext",
+    Sealed: "private",
+    Matched: "private",
+    Opened: "opened",
+}
 _RANK = {Role.ANALYST: 0, Role.PLAYER: 1, Role.SERVICE: 2}
 _ORDER = {subject: position for position, subject in enumerate(Subject)}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step in words. `inputs` are numbers of steps."""
+    """One step in words. `inputs` are numbers of steps; `kind` says who has its rows in the clear."""
 
     number: int
+    kind: StepKind
     what: str
     details: tuple[str, ...]
     where: str
@@ -40,11 +49,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Learner:
-    """A party, its zone and what it learns: (number of the step, sentences)."""
+    """A party, its zone and what it learns: (number of the step, sentences).
+
+    Args:
+        sees: the sentences about rows alone.
+    """
 
     name: str
     zone: str
     learns: tuple[tuple[int, tuple[str, ...]], ...]
+    sees: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +124,10 @@ def _cost(step: Part | Exchange, conditions: Conditions) -> Cost:
 
 def _step(plan: PlacedPlan, index: int, agreement: Agreement) -> Step:
     node, inputs = plan.nodes[index], plan.inputs_of[index]
-    what, details = _describe(node, inputs)
+    what, details = describe(node, inputs)
     match plan.placements[index]:
         case Plaintext(at):
-            where = f"{at}, {_zone(at, agreement)}"
+            where = f"{at}, {zone_of(at, agreement)}"
             protection = "plaintext in this zone"
         case Sealed((left, right), opener, oprf):
             where = f"{left} with {right}"
@@ -133,10 +147,12 @@ def _step(plan: PlacedPlan, index: int, agreement: Agreement) -> Step:
             protection = "names and order only"
     if plan.placements[index].at and any(part.node == index for part in plan.parts):
         protection += f", then sealed to {', '.join(plan.recipients)}"
-    return Step(index, what, details, where, protection, inputs)
+    kind = _KINDS[type(plan.placements[index])]
+    return Step(index, kind, what, details, where, protection, inputs)
 
 
-def _describe(node: Relation, inputs: tuple[int, ...]) -> tuple[str, tuple[str, ...]]:
+def describe(node: Relation, inputs: Sequence[int]) -> tuple[str, tuple[str, ...]]:
+    """What a node does, and details of it. `inputs` are the numbers of those below."""
     bound = f"at most {node.rows:,} rows"
     match node:
         case Scan(dataset):
@@ -165,8 +181,10 @@ def _learners(learned: Iterable[Disclosure], agreement: Agreement) -> tuple[Lear
 
 
 def _learner(party: Party, facts: list[Disclosure], agreement: Agreement) -> Learner:
-    zone = _zone(party.name, agreement) if party.role is Role.PLAYER else ""
-    return Learner("the service" if party.role is Role.SERVICE else str(party), zone, _facts(facts))
+    zone = zone_of(party.name, agreement) if party.role is Role.PLAYER else ""
+    name = "the service" if party.role is Role.SERVICE else str(party)
+    rows = _facts([each for each in facts if each.subject is Subject.ROWS])
+    return Learner(name, zone, _facts(facts), tuple(each for _, sentences in rows for each in sentences))
 
 
 def _facts(facts: list[Disclosure]) -> tuple[tuple[int, tuple[str, ...]], ...]:
@@ -182,7 +200,8 @@ def _alike(each: Disclosure) -> tuple[int, str, int, str, tuple[tuple[str, str],
     return _ORDER[each.subject], each.form, each.amount, each.dataset if each.columns else "", each.against
 
 
-def _zone(player: str, agreement: Agreement) -> str:
+def zone_of(player: str, agreement: Agreement) -> str:
+    """The zone of a player in words, and whether its protection is simulated."""
     member = agreement.player(player)
     zone = f"premises of {member.owner}" if member.owner else member.zone
     return f"{zone}, {UNPROTECTED}" if member.is_simulated else zone

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from xor.errors import PeerError, PolicyDenied, XorError, rebuild
+from xor.errors import PeerError, PolicyDenied, XorError, plain, rebuild
 from xor.wire.messages import Closed, Failure, Refusal
 
 
@@ -48,11 +48,11 @@ def refused(document: Refusal, job: str) -> XorError:
     if document.kind != PolicyDenied.__name__:
         return _rebuilt(document, job)
     return PolicyDenied(
-        _plain(document.message),
-        violations=[_plain(each) for each in document.violations],
-        grant=_plain(document.grant) if document.grant else None,
-        code=_plain(document.code),
-        hint=_plain(document.hint) if document.hint else None,
+        plain(document.message),
+        violations=[plain(each) for each in document.violations],
+        grant=plain(document.grant) if document.grant else None,
+        code=plain(document.code),
+        hint=plain(document.hint) if document.hint else None,
         job_id=job,
         player=document.player,
     )
@@ -68,12 +68,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def _rebuilt(document: Refusal | Failure, job: str) -> XorError:
-    hint = _plain(document.hint) if document.hint else None
-    error = rebuild(document.kind, _plain(document.code), _plain(document.message), hint, document.player)
+    hint = plain(document.hint) if document.hint else None
+    error = rebuild(document.kind, plain(document.code), plain(document.message), hint, document.player)
     error.job_id = job
     return error
-
-
-def _plain(text: str) -> str:
-    """Another organization's words without control characters, which could rewrite a terminal."""
-    return "".join(each if each.isprintable() or each == "\n" else "�" for each in text)

@@ -119,7 +119,7 @@ def test_a_result_shows_what_it_cost_and_who_learned_what_but_no_rows(frame, ser
     assert result.costs.stream_bytes > 0
     assert "player-0" in repr(result.costs)
     assert "fraud-desk" in str(result.explanation)
-    for shown in (repr(result), result._repr_html_(), repr(result.costs), str(result.explanation)):
+    for shown in (repr(result), repr(result.costs), result.costs._repr_html_(), str(result.explanation)):
         assert "CH_1" not in shown
         assert "02139" not in shown
     assert (result.withheld, result.suppressed) == ((), ())
