@@ -1,7 +1,6 @@
 """The search for planted values finds each of them in every encoding, wherever it lies, and nothing else."""
 
 import base64
-import os
 import random
 import subprocess
 import sys
@@ -17,9 +16,9 @@ SEARCH = Search(VALUES)
 
 
 @pytest.mark.parametrize("value", VALUES[:5])
-@pytest.mark.parametrize("before", [b"", b"x", b"xy", b"xyz", os.urandom(40)])
+@pytest.mark.parametrize("before", [b"", b"x", b"xy", b"xyz", CHANCE.randbytes(40)], ids=len)
 def test_every_encoding_is_found_whatever_stands_around(value: str, before: bytes) -> None:
-    whole = before + value.encode() + os.urandom(7)
+    whole = before + value.encode() + CHANCE.randbytes(7)
     shown = {
         "utf-8": whole,
         "utf-16-le": before + value.encode("utf-16-le"),
