@@ -421,6 +421,17 @@ def test_one_member_does_not_hold_all_open_requests(running: Running, monkeypatc
     assert running.inbox("player-0").entries == ()
 
 
+def test_a_member_takes_only_so_many_streams_at_once(
+    running: Running, letters: Letters, monkeypatch: Any
+) -> None:
+    running.run(letters)
+    _, node, side = letters.streams[0]
+    path, mine = http.blob_path(letters.job, node, side), bearer(banks.ANALYST)
+    assert running.http.get(path, headers=mine).status_code == 200
+    monkeypatch.setattr("xor.service.shell.MAX_OPEN_OF_MEMBER", 0)
+    assert code_of(running.http.get(path, headers=mine)) == (429, http.TOO_MANY)
+
+
 def raw(running: Running) -> socket.socket:
     return socket.create_connection((running.http.base_url.host, running.http.base_url.port))
 

@@ -20,7 +20,7 @@ import pytest
 
 from xor.errors import ResourceError, UsageError
 from xor.model.agreement import Agreement
-from xor.service import certificate, configuration, listener, setup
+from xor.service import certificate, configuration, connection, listener, setup
 from xor.service.__main__ import bind
 from xor.service.certificate import Certificate
 from xor.service.jobs import Settings
@@ -159,19 +159,46 @@ def test_an_own_certificate_is_renewed_in_time(directory: Path, monkeypatch: pyt
     assert (directory / certificate.FILE).read_bytes() != first
 
 
+def test_files_that_do_not_belong_together_replace_no_certificate(directory: Path, tmp_path: Path) -> None:
+    authority = SigningKey.generate()
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    pems = [tls.new_certificate(authority, ["localhost"], dt.timedelta(days=1)) for _ in range(2)]
+    begins = [pem.index(b"-----BEGIN CERTIFICATE") for pem in pems]
+    chain.write_bytes(pems[0][begins[0] :])
+    key.write_bytes(pems[0][: begins[0]])
+    held = Certificate(
+        directory, Settings(certificate=str(chain), certificate_key=str(key)), banks.unsafe_key("service")
+    )
+    before = held.context
+    chain.write_bytes(pems[1][begins[1] :])
+    with pytest.raises(UsageError):
+        held.refresh()
+    assert held.context is before
+    key.write_bytes(pems[1][: begins[1]])
+    held.refresh()
+    assert held.context is not before
+
+
 def test_those_who_say_nothing_hold_no_connection(directory: Path) -> None:
     with running(directory) as (_, url):
         where = httpx2.URL(url)
         with contextlib.ExitStack() as stack:
-            silent = [
-                stack.enter_context(socket.create_connection((where.host, where.port)))
-                for _ in range(listener.MAX_PENDING_OF_ONE)
-            ]
+
+            def dialled() -> socket.socket:
+                return stack.enter_context(socket.create_connection((where.host, where.port)))
+
+            # One has shaken hands, and then says nothing more.
+            context = tls.client_context(banks.unsafe_key("service").public)
+            shaken = stack.enter_context(context.wrap_socket(dialled(), server_hostname=where.host))
+            silent = [dialled() for _ in range(listener.MAX_PENDING_OF_ONE)]
             with pytest.raises(httpx2.TransportError):
                 get(url + http.HEALTH)
             for line in silent:
                 line.settimeout(listener.FIRST_BYTE_S + 20)
                 assert line.recv(1) == b""
+            shaken.settimeout(connection.HEAD_S + 20)
+            with contextlib.suppress(ConnectionError, ssl.SSLEOFError):
+                assert shaken.recv(1) == b""
             assert get(url + http.HEALTH).status_code == 200
 
 

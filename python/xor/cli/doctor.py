@@ -31,9 +31,9 @@ from xor.machine.link import Link
 from xor.model.agreement import Agreement
 from xor.policy.parse import in_force
 from xor.service import setup
-from xor.service.__main__ import MAX_CONNECTIONS
 from xor.service.configuration import read_settings
 from xor.service.database import connect
+from xor.service.listener import MAX_CONNECTIONS
 from xor.service.migrations import HEAD, current
 from xor.service.shell import MIN_FREE_BYTES
 from xor.signing import SigningKey

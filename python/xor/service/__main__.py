@@ -8,7 +8,7 @@ import ipaddress
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from xor import log
 from xor.errors import ResourceError, UsageError, XorError
 from xor.service.app import create_app
+from xor.service.connection import Connection
 from xor.service.jobs import Settings
 from xor.service.listener import Listener
 from xor.service.shell import Service
@@ -26,9 +27,6 @@ from xor.wire import metrics
 DEFAULT_PORT = 3000
 MAX_HEADER_BYTES = 2**20
 """A manifest travels in a header."""
-
-MAX_CONNECTIONS = 800
-"""Hundreds of machines and clients that wait; few enough that of 1024 descriptors some are left for files."""
 
 KEEP_ALIVE_S = 75
 """Longer than clients keep idle connections: who closes first must not be the one who is asked."""
@@ -49,15 +47,15 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])
         for bound in sockets or ():
-            listener = Listener(bound, self._service.certificate.context, self._protocol)
+            listener = Listener(bound, lambda: self._service.certificate.context, self._protocol)
             # uvicorn does no more with it than to close it and to wait for that.
             self.servers.append(cast(asyncio.Server, listener))
         names = ", ".join(sorted(self._service.networks))
         log.info("ready", address=self._address, networks=names)
 
-    def _protocol(self) -> asyncio.Protocol:
-        return self.config.http_protocol_class(  # type: ignore[call-arg]
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+    def _protocol(self, on_lost: Callable[[], None]) -> asyncio.Protocol:
+        return Connection(
+            on_lost, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
 
     @contextlib.contextmanager
@@ -122,9 +120,8 @@ def serve(directory: Path, host: str, port: int, settings: Settings | None = Non
             server_header=False,
             timeout_graceful_shutdown=app.state.service.settings.drain_s,
             timeout_keep_alive=KEEP_ALIVE_S,
-            limit_concurrency=MAX_CONNECTIONS,
             h11_max_incomplete_event_size=MAX_HEADER_BYTES,
-            http="h11",
+            http=Connection,
             ws="none",
             loop="asyncio",
         )

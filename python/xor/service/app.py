@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
@@ -15,15 +15,16 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xor import log
 from xor.errors import InternalError, ResourceError, UsageError, XorError
 from xor.model.agreement import HEX_32_BYTES
 from xor.model.dataset import NAME
+from xor.service.blobs import STALL_S
 from xor.service.configuration import read_settings
 from xor.service.jobs import Settings
-from xor.service.limits import ADDRESS, MAX_OPEN_OF_ADDRESS
+from xor.service.limits import ADDRESS, MAX_OPEN_OF_ADDRESS, address_of
 from xor.service.metrics import route_of
 from xor.service.problems import status_of
 from xor.service.requests import (
@@ -254,7 +255,8 @@ async def upload(
 
 async def download(job: JobId, stream: Stream, caller: Caller, service: Served) -> Response:
     """A sealed stream of a released job."""
-    return FileResponse(await service.stream(job, stream, caller), media_type=STREAM_TYPE)
+    path = await service.stream(job, stream, caller)
+    return _Stream(path, service.lasting(caller.network, caller.analyst))
 
 
 async def announce(envelope: AnnouncementEnvelope, service: Served) -> Response:
@@ -267,6 +269,22 @@ async def inbox(envelope: ShortEnvelope, service: Served) -> Response:
     """The log entries that concern a machine; waits for some if there are none."""
     answer = await service.inbox(envelope)
     return Response(answer.to_bytes(), media_type=JSON_TYPE)
+
+
+class _Stream(FileResponse):
+    """A stream, for as long as whoever asked for it goes on taking it."""
+
+    def __init__(self, path: FilePath, lasting: AbstractContextManager[None]) -> None:
+        super().__init__(path, media_type=STREAM_TYPE)
+        self._lasting = lasting
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_unstalled(message: Message) -> None:
+            async with asyncio.timeout(STALL_S):
+                await send(message)
+
+        with self._lasting, suppress(TimeoutError):
+            await super().__call__(scope, receive, send_unstalled)
 
 
 def _json(document: BaseModel) -> Response:
@@ -284,7 +302,7 @@ def _limited(service: Service, app: ASGIApp) -> ASGIApp:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        address = ("address", (scope.get("client") or ("", 0))[0])
+        address = ("address", address_of((scope.get("client") or ("", 0))[0]))
         try:
             service.limits.take(address, ADDRESS)
             with service.limits.open(address, MAX_OPEN_OF_ADDRESS):

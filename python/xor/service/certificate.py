@@ -32,6 +32,7 @@ class Certificate:
         self._key = key
         self._loaded = b""
         self.context = tls.server_context()
+        """For new connections. Replaced, never changed: connections use it while another thread refreshes."""
         self.refresh()
 
     def refresh(self) -> None:
@@ -49,14 +50,15 @@ class Certificate:
             pem = chain.read_bytes()
             if pem == self._loaded:
                 return
-            self.context.load_cert_chain(chain, key)
+            context = tls.server_context()
+            context.load_cert_chain(chain, key)
         except (OSError, ssl.SSLError):
             raise UsageError(
                 f"{chain} and its key are no certificate that can be served",
                 code="usage.bad-certificate",
                 hint="PEM files: the chain with the service's own certificate first, and its key.",
             ) from None
-        self._loaded = pem
+        self.context, self._loaded = context, pem
         until = time.strftime("%Y-%m-%d", time.gmtime(tls.expires_at(pem)))
         log.info("certificate", is_own=key is None, until=until)
 

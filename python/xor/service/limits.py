@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import NamedTuple
 
 from xor.errors import ResourceError
@@ -27,6 +28,8 @@ ADDRESS = Rate(3000, 600)
 MAX_OPEN_OF_MEMBER = 96
 """Requests of one member that wait or send: a poll, and the jobs of a busy day."""
 MAX_OPEN_OF_ADDRESS = 700
+V6_PREFIX = 64
+"""Whoever has one IPv6 address has all 2^64 of its network."""
 MAX_KEPT = 20_000
 
 
@@ -73,6 +76,19 @@ class Limits:
             self._open[who] -= 1
             if not self._open[who]:
                 del self._open[who]
+
+
+def address_of(host: str) -> str:
+    """The caller that an address stands for."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, IPv4Address):
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(IPv6Network((int(address), V6_PREFIX), strict=False))
 
 
 def _too_many(what: str) -> ResourceError:

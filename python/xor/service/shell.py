@@ -201,7 +201,7 @@ class Service:
             await _drain(manifest, body)
             return self._view(await self._jobs.known(job_id)), False
         path = self._blobs.path(job_id, core.digest(envelope))
-        with self._lasting(job.plan.network, manifest.player):
+        with self.lasting(job.plan.network, manifest.player):
             await self._blobs.receive(manifest, path, body)
         try:
             known, is_new = await self._jobs.deliver(job_id, Arrived(manifest, envelope, self.now))
@@ -231,7 +231,7 @@ class Service:
 
     async def view(self, job_id: str, credential: Credential, after: int, wait_s: int) -> JobView:
         """A job and its news; waits for some if there are none and the job has not ended."""
-        lasting = self._lasting(credential.network, credential.analyst)
+        lasting = self.lasting(credential.network, credential.analyst)
         with lasting, self._bell.listening(job_topic(job_id)) as rung:
             view = await self._page(job_id, credential, after)
             if view.entries or view.state.is_final or not await waited(rung, wait_s):
@@ -255,7 +255,7 @@ class Service:
         self._freshness.check(poll.nonce, poll.at, self.now)
         self._catalogue.hear(poll.network, poll.player, self.now)
         mine = (poll.network, poll.player, poll.after)
-        lasting = self._lasting(poll.network, poll.player)
+        lasting = self.lasting(poll.network, poll.player)
         with lasting, self._bell.listening(player_topic(poll.network, poll.player)) as rung:
             entries = await asyncio.to_thread(self._store.inbox, *mine)
             if not entries and await waited(rung, poll.wait_s):
@@ -303,7 +303,8 @@ class Service:
         """Counts a request that a member has proved to be its own."""
         self.limits.take((network, member), MEMBER)
 
-    def _lasting(self, network: str, member: str) -> AbstractContextManager[None]:
+    def lasting(self, network: str, member: str) -> AbstractContextManager[None]:
+        """Around a member's request that waits, sends or takes much: so many of them at once."""
         return self.limits.open((network, member), MAX_OPEN_OF_MEMBER)
 
     async def _page(self, job_id: str, credential: Credential, after: int) -> JobView:

@@ -86,7 +86,7 @@ class HttpTransport:
         self._where = f"{host}:{port}"
         self._token = token
         self._login = login
-        self._tokens: dict[str, tuple[str, float]] = {}
+        self._tokens: dict[str, tuple[str, tuple[float, ...]]] = {}
         bracketed = f"[{host}]" if ":" in host else host
         self._http = httpx2.Client(
             base_url=f"{'https' if context else 'http'}://{bracketed}:{port}",
@@ -153,13 +153,14 @@ class HttpTransport:
         """The token for a network; a new one shortly before the old one expires."""
         if self._token is not None:
             return self._token
-        text, until = self._tokens.get(network, ("", 0.0))
-        if time.monotonic() > until - RENEW_S:
-            asked_at = time.monotonic()
+        # One clock stands still while a computer sleeps, the other may be set: whichever is ahead counts.
+        now = (time.monotonic(), time.time())
+        text, until = self._tokens.get(network, ("", (0.0, 0.0)))
+        if any(each > end - RENEW_S for each, end in zip(now, until, strict=True)):
             body = self._ask("POST", http.TOKENS, content=self._login(network).to_bytes())
             got = _parsed(TokenView, body)
             text = got.token
-            self._tokens[network] = (text, asked_at + got.lasts_s)
+            self._tokens[network] = (text, tuple(each + got.lasts_s for each in now))
         return text
 
     @contextmanager

@@ -127,8 +127,9 @@ def test_the_services_errors_reach_the_analyst_with_their_hint():
 
 def test_a_session_logs_in_once_for_each_network_and_again_before_the_token_expires(monkeypatch):
     asked: list[tuple[str, str]] = []
-    now = [1000.0]
+    now, slept_s = [1000.0], [0.0]
     monkeypatch.setattr("xor.session.transport.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("xor.session.transport.time.time", lambda: now[0] + slept_s[0])
 
     def login(network: str) -> Envelope:
         return Envelope("login", network.encode(), ())
@@ -146,9 +147,15 @@ def test_a_session_logs_in_once_for_each_network_and_again_before_the_token_expi
     for later_s, network in ((0, "a"), (830, "a"), (0, "b"), (15, "a")):
         now[0] += later_s
         line.jobs(network)
+    now[0] += 1
+    line.jobs("b")
+    slept_s[0] = 3600.0
+    line.jobs("b")
     assert [bearer for _, bearer in asked] == [
         "Bearer xor_a_1000",
         "Bearer xor_a_1000",
         "Bearer xor_b_1830",
         "Bearer xor_a_1845",
+        "Bearer xor_b_1830",
+        "Bearer xor_b_1846",
     ]
