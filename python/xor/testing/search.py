@@ -11,16 +11,23 @@ import base64
 import itertools
 import os
 import random
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 MARK = "CNRY"
+PAGE = os.sysconf("SC_PAGE_SIZE")
 TAIL_CHARS = 16
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _CHUNK = 16 * 2**20
 _OVERLAP = 256
 """Longer than any value in any encoding."""
+
+_NO_MEMORY = ("[vvar]", "[vsyscall]", "[vvar_vclock]")
 
 
 def new_value(chance: random.Random) -> str:
@@ -86,14 +93,36 @@ class Search:
         return found
 
     def in_process(self, pid: int) -> set[tuple[str, str]]:
-        """Values in the memory of a process and in files that it holds open, deleted ones too."""
+        """Values in the memory of a process and in files that it holds open, deleted ones too.
+
+        The process is stopped meanwhile: nothing moves to where the search has been already.
+        """
         found = set()
-        for start, end in _regions(pid):
-            found |= self.in_chunks(_memory(pid, start, end))
-        for link in Path(f"/proc/{pid}/fd").glob("*"):
-            if link.is_file():
-                found |= self.in_file(link)
+        with _stopped(pid):
+            for start, end in _regions(pid):
+                for first, last in _held(pid, start, end):
+                    found |= self.in_chunks(_memory(pid, first, last))
+            for link in Path(f"/proc/{pid}/fd").glob("*"):
+                if link.is_file():
+                    found |= self.in_file(link)
         return found
+
+
+@contextmanager
+def _stopped(pid: int) -> Iterator[None]:
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        yield
+        return
+    try:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(process, signal.SIGSTOP)
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(process, signal.SIGCONT)
+        os.close(process)
 
 
 def _regions(pid: int) -> Iterator[tuple[int, int]]:
@@ -104,8 +133,24 @@ def _regions(pid: int) -> Iterator[tuple[int, int]]:
     for line in lines:
         bounds, rights, *_ = line.split()
         start, end = (int(each, 16) for each in bounds.split("-"))
-        if "r" in rights and not line.endswith(("[vvar]", "[vsyscall]", "[vvar_vclock]")):
+        # What was only mapped from a library, without a right to write, holds what the library's file holds.
+        is_library = ".so" in line and rights.endswith("p") and "w" not in rights
+        if "r" in rights and not is_library and not line.endswith(_NO_MEMORY):
             yield start, end
+
+
+def _held(pid: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The parts of a region that are in memory or swapped out; most of what is reserved was never touched."""
+    try:
+        with Path(f"/proc/{pid}/pagemap").open("rb") as pages:
+            pages.seek(start // PAGE * 8)
+            entries = np.frombuffer(pages.read((end - start) // PAGE * 8), np.uint64)
+    except OSError:
+        return
+    is_held = np.zeros(len(entries) + 2, np.int8)
+    is_held[1:-1] = entries >> np.uint64(62) != 0
+    turns = np.flatnonzero(np.diff(is_held)).reshape(-1, 2)
+    yield from ((start + int(first) * PAGE, start + int(last) * PAGE) for first, last in turns)
 
 
 def _memory(pid: int, start: int, end: int) -> Iterator[bytes]:
@@ -130,7 +175,8 @@ def _encoding(name: str, values: Iterable[str], encode: Callable[[str], bytes]) 
     encoded = {encode(value): value for value in values}
     samples = [encode(MARK + each * TAIL_CHARS) for each in _ALPHABET]
     same = itertools.takewhile(lambda column: len(set(column)) == 1, zip(*samples, strict=True))
-    prefix = bytes(column[0] for column in same)
+    # Memory is mostly zeros, and a search that looks at the last byte first should not find it everywhere.
+    prefix = bytes(column[0] for column in same).rstrip(b"\0")
     (length,) = {len(each) for each in encoded} or {0}
     return _Encoding(name, prefix, encoded, length)
 
