@@ -67,6 +67,7 @@ class Link:
             trust_env=False,
             verify=tls.client_context(directory.trust.agreement.service_key, directory.settings.ca),
             timeout=TIMEOUT_S,
+            limits=httpx2.Limits(keepalive_expiry=http.IDLE_S),
         )
 
     async def close(self) -> None:

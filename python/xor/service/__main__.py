@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import ctypes
 import errno
 import ipaddress
 import signal
@@ -22,15 +23,19 @@ from xor.service.connection import Connection
 from xor.service.jobs import Settings
 from xor.service.listener import Listener
 from xor.service.shell import Service
-from xor.wire import metrics
+from xor.wire import http, metrics
 
 DEFAULT_PORT = 3000
 MAX_HEADER_BYTES = 2**20
 """A manifest travels in a header."""
 
-KEEP_ALIVE_S = 75
-"""Longer than clients keep idle connections: who closes first must not be the one who is asked."""
+KEEP_ALIVE_S = http.IDLE_S + 15
 
+ARENAS = 2
+MAPPED_BYTES = 2**18
+"""The buffer of a TLS connection, and everything larger: given back to the system when it is freed."""
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+"""Of mallopt(3)."""
 
 REFRESH_TICKS = 36_000
 """About an hour: how often the certificate is looked at."""
@@ -140,12 +145,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes any free one")
     chosen = parser.parse_args(arguments)
     log.set_up()
+    _keep_memory_level()
     try:
         serve(chosen.dir, chosen.host, chosen.port)
     except XorError as error:
         log.error("cannot run", code=error.code, why=error.message, hint=error.hint)
         return 1
     return 0
+
+
+def _keep_memory_level() -> None:
+    """Keeps glibc from giving each thread a heap of its own, and large buffers places between small ones.
+
+    Threads run one at a time here, and a service that runs for months should not grow by fragments.
+    """
+    with contextlib.suppress(AttributeError):  # other libraries of C have no such settings
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_ARENA_MAX, ARENAS)
+        mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """Whether a machine's message is new: its time is near, and its nonce has not been seen."""
 
+import itertools
+
 from xor.errors import AuthError
 
 WINDOW_S = 60
@@ -36,7 +38,7 @@ class Freshness:
 
     def _forget(self, now: int) -> None:
         """Drops the oldest nonces as they leave the window; they are in order of arrival."""
-        for nonce, at in list(self._seen.items())[:8]:
+        for nonce, at in tuple(itertools.islice(self._seen.items(), 8)):
             if now - at > WINDOW_S:
                 del self._seen[nonce]
                 self._known_since = max(self._known_since, at + 1)

@@ -91,6 +91,7 @@ class HttpTransport:
         self._http = httpx2.Client(
             base_url=f"{'https' if context else 'http'}://{bracketed}:{port}",
             timeout=httpx2.Timeout(ANSWER_S, connect=CONNECT_S),
+            limits=httpx2.Limits(keepalive_expiry=http.IDLE_S),
             trust_env=False,  # no proxies, certificates or passwords from the environment
             verify=context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             follow_redirects=False,

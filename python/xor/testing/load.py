@@ -54,6 +54,8 @@ STREAM = b"\0" * 20_000
 POLL_S = 25
 HEARTBEAT_S = 10.0
 SAMPLE_S = 5.0
+ARRIVALS_PER_S = 10
+"""Machines of one address that all come at once are told to come again."""
 WARM_S = 180.0
 PLENTY = Capacity(memory_bytes=2**40, disk_bytes=2**40, oprf=BACK_ENDS)
 
@@ -154,7 +156,8 @@ class LightMachine:
         self.errors: Counter[str] = Counter()
         self._approvals: Counter[str] = Counter()
 
-    async def run(self) -> None:
+    async def run(self, after_s: float) -> None:
+        await asyncio.sleep(after_s)
         await asyncio.gather(self._announce(), self._poll())
 
     async def _announce(self) -> None:
@@ -321,7 +324,9 @@ def sample(pid: int) -> dict[str, float]:
 
 async def machines_of(nets: Sequence[Net], port: int, is_over: threading.Event) -> Counter[str]:
     machines = [LightMachine(net, player, port) for net in nets for player in PLAYERS]
-    tasks = [asyncio.create_task(machine.run()) for machine in machines]
+    tasks = [
+        asyncio.create_task(machine.run(index / ARRIVALS_PER_S)) for index, machine in enumerate(machines)
+    ]
     while not is_over.is_set():
         await asyncio.sleep(0.5)
     for task in tasks:

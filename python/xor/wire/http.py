@@ -25,6 +25,9 @@ JOBS = "/v1/jobs"
 INBOX = "/v1/machines/inbox"
 ANNOUNCE = "/v1/machines/announce"
 
+IDLE_S = 60
+"""How long those who ask keep an idle connection. The service keeps it longer, so that it never closes one on
+which a question is on its way."""
 MAX_WAIT_S = 60
 """The longest that a long poll may ask to wait."""
 
