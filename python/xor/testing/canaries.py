@@ -171,8 +171,8 @@ class Tables:
 
 
 def planted(count: int, chance: random.Random) -> Tables:
-    """About `count` different values; a fifth of the payments has its account at B, another at C."""
-    rows = max(count // 7, 5)
+    """At least `count` different values; a fifth of the payments has its account at B, another at C."""
+    rows = max(count // 6, 5)
 
     def values(number: int) -> list[str]:
         return [new_value(chance) for _ in range(number)]
