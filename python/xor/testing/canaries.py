@@ -25,10 +25,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xor.machine.directory import parse_address
-from xor.testing.kills import PLAYERS, leftovers, process_of
+from xor.testing import rewire
+from xor.testing.kills import PLAYERS, leftovers, process_of, run_only
 from xor.testing.local import LocalNetwork
-from xor.testing.processes import children, wait_until
+from xor.testing.processes import children
 from xor.testing.search import ENCODINGS, Search, new_value
 
 NETWORK = """
@@ -390,36 +390,15 @@ def network_of(
     network.create(lambda _text: None)
     with ExitStack() as stack:
         to_service = stack.enter_context(Wire(("127.0.0.1", port)))
-        for player in PLAYERS:
-            settings = network.machine_directory(player) / "machine.toml"
-            text = settings.read_text().replace(f":{port}", f":{to_service.port}")
-            settings.write_text(f'{text}oprf = ["{oprf}"]\n')
+        rewire.machines_to_service(network, PLAYERS, to_service.port)
+        run_only(network, oprf)
         try:
             network.start(lambda _text: None)
-            to_machine = stack.enter_context(Wire(_listening(network, "player-0")))
-            _advertise(network, "player-0", to_machine.port)
+            to_machine = stack.enter_context(Wire(rewire.listening(network, "player-0")))
+            rewire.machines_to(network, "player-0", to_machine.port)
             yield network, [to_service, to_machine]
         finally:
             network.down(lambda _text: None)
-
-
-def _listening(network: LocalNetwork, player: str) -> tuple[str, int]:
-    log = (network.directory / "logs" / f"{player}.log").read_text()
-    return parse_address(log.rsplit("listens=", 1)[1].split()[0])
-
-
-def _advertise(network: LocalNetwork, player: str, port: int) -> None:
-    """Starts a machine anew at the port that it has, told to others as the one that is recorded."""
-    host, listens = _listening(network, player)
-    process_of(network, player).stop()
-    settings = network.machine_directory(player) / "machine.toml"
-    text = settings.read_text().replace(f'"{host}:0"', f'"{host}:{listens}"')
-    settings.write_text(f'{text}advertise = "{host}:{port}"\n')
-    log = network.directory / "logs" / f"{player}.log"
-    log.unlink()
-    started = network.start_machine(player)
-    network.remember(started)
-    assert wait_until(lambda: log.exists() and "is ready" in log.read_text(), 30), log.read_text()
 
 
 def campaign(jobs: int, values: int, seed: int, port: int, every: int) -> dict[str, Any]:

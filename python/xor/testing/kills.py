@@ -145,7 +145,7 @@ class Campaign:
         self.name = name
         self.sess = session.open_session("localhost", network.port)
         self.results: list[dict[str, Any]] = []
-        self.right = self._run_alone()
+        self.right = run_alone(self.network.port)
         assert "rows" in self.right, self.right
         self.usual = self._usual()
 
@@ -154,15 +154,15 @@ class Campaign:
 
     def kill_one(self, step: str, victim: str) -> dict[str, Any]:
         """One job with one kill aimed at a step; raises AssertionError if a promise is broken."""
-        with self._client() as client, Watch(self.sess, self._jobs()) as watch:
+        with client_of(self.network.port) as client, Watch(self.sess, self._jobs()) as watch:
             wait_until(lambda: client.poll() is not None or watch.has_come_to(step), TIMEOUT_S, step_s=0.001)
             time.sleep(self.chance.uniform(0, self._usual_length(step)))
             at = "after the end" if client.poll() is not None else watch.step
             self._kill(victim, client)
-            outcome = self._outcome(client)
+            outcome = outcome_of(client)
         found = {"back_end": self.name, "victim": victim, "step": at, **outcome}
         assert outcome == self.right or "error" in outcome or victim == "client", found
-        again = self._run_alone()
+        again = run_alone(self.network.port)
         assert again == self.right, {**found, "again": again}
         assert (left := leftovers(self.network)) == [], {**found, "left": left}
         self.results.append(found)
@@ -179,40 +179,13 @@ class Campaign:
     def _usual(self) -> list[dict[str, float]]:
         found = []
         for _ in range(3):
-            with self._client() as client, Watch(self.sess, self._jobs()) as watch:
-                assert self._outcome(client) == self.right
+            with client_of(self.network.port) as client, Watch(self.sess, self._jobs()) as watch:
+                assert outcome_of(client) == self.right
             found.append(watch.seen)
         return found
 
     def _jobs(self) -> frozenset[str]:
         return frozenset(each.job for each in self.sess.transport.jobs(NETWORK))
-
-    @contextmanager
-    def _client(self) -> Iterator[subprocess.Popen[str]]:
-        with tempfile.TemporaryDirectory(prefix="xor-kills-") as folder:
-            process = subprocess.Popen(
-                [sys.executable, "-c", CLIENT, str(self.network.port), str(TIMEOUT_S)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                env={**os.environ, "TMPDIR": folder},
-            )
-            try:
-                yield process
-            finally:
-                process.kill()
-                process.wait()
-                assert process.stdout is not None
-                process.stdout.close()
-
-    def _outcome(self, client: subprocess.Popen[str]) -> Mapping[str, Any]:
-        out, _ = client.communicate(timeout=2 * TIMEOUT_S)
-        return dict(json.loads(out)) if out else {"error": "killed"}
-
-    def _run_alone(self) -> Mapping[str, Any]:
-        with self._client() as client:
-            return self._outcome(client)
 
     def _kill(self, victim: str, client: subprocess.Popen[str]) -> None:
         if victim == "client":
@@ -225,6 +198,38 @@ class Campaign:
             start = self.network.start_service if victim == "service" else None
             back = start() if start else self.network.start_machine(victim)
             self.network.remember(back)
+
+
+@contextmanager
+def client_of(port: int) -> Iterator[subprocess.Popen[str]]:
+    """A client that runs the example program at the service of a port; killed and cleaned up at the end."""
+    with tempfile.TemporaryDirectory(prefix="xor-client-") as folder:
+        process = subprocess.Popen(
+            [sys.executable, "-c", CLIENT, str(port), str(TIMEOUT_S)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "TMPDIR": folder},
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+def outcome_of(client: subprocess.Popen[str]) -> Mapping[str, Any]:
+    """How a client's run ended: a count and digest of rows, or an error."""
+    out, _ = client.communicate(timeout=2 * TIMEOUT_S)
+    return dict(json.loads(out)) if out else {"error": "killed"}
+
+
+def run_alone(port: int) -> Mapping[str, Any]:
+    with client_of(port) as client:
+        return outcome_of(client)
 
 
 def process_of(network: LocalNetwork, name: str) -> Started:
@@ -249,20 +254,32 @@ def leftovers(network: LocalNetwork) -> list[str]:
 @contextmanager
 def network_of(directory: Path, port: int, rows: int, oprf: str) -> Iterator[LocalNetwork]:
     """The demo's network with `rows` transactions, whose machines run one back end of the OPRF."""
+    network = made(directory, port, rows)
+    try:
+        run_only(network, oprf)
+        network.start(lambda _text: None)
+        yield network
+    finally:
+        network.down(lambda _text: None)
+
+
+def made(directory: Path, port: int, rows: int) -> LocalNetwork:
+    """The demo's network with `rows` transactions, not started yet."""
     os.environ["XOR_HOME"] = str(directory / "home")
     banks.write(directory, rows=rows, accounts=rows // 10)
     file = directory / "network.toml"
     file.write_text(network_text(rows, rows // 10, None))
     network = LocalNetwork.at(file, port)
     network.create(lambda _text: None)
-    try:
-        for player in PLAYERS:
-            settings = network.machine_directory(player) / "machine.toml"
-            settings.write_text(f'{settings.read_text()}oprf = ["{oprf}"]\n')
-        network.start(lambda _text: None)
-        yield network
-    finally:
-        network.down(lambda _text: None)
+    return network
+
+
+def run_only(network: LocalNetwork, oprf: str, stall_timeout_s: int = 120) -> None:
+    """Machines that have not been started yet will run one back end of the OPRF."""
+    for player in PLAYERS:
+        settings = network.machine_directory(player) / "machine.toml"
+        added = f'oprf = ["{oprf}"]\nstall_timeout_s = {stall_timeout_s}\n'
+        settings.write_text(settings.read_text() + added)
 
 
 def aims(kills: int, chance: random.Random) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ import random
 import socket
 import struct
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -100,6 +101,10 @@ class Proxy:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         self.connections += 1
+        with suppress(asyncio.CancelledError):  # the proxy ends; asyncio would call that an error
+            await self._connect(reader, writer)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(self._chance)
         try:
             there = await asyncio.open_connection(*self.target)

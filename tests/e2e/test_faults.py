@@ -1,0 +1,77 @@
+"""Lines between processes go bad in every way, in small; `make faults` does more of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.e2e.conftest import free_port
+
+from xor.testing import faults
+from xor.testing.faults import LINES, Faults
+from xor.testing.namespaces import NARROW
+
+TO_SERVICE, FROM_MACHINES, BETWEEN_MACHINES = LINES
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faults]:
+    before = dict(os.environ)
+    folder = tmp_path_factory.mktemp("faults")
+    with faults.network_of(folder, free_port(), 2000, "vole", random.Random(20261126)) as made:
+        yield made
+    os.environ.clear()
+    os.environ |= before
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("line", LINES)
+def test_connections_that_are_cut_again_and_again_end_in_rows_or_a_clean_failure(lines, line):
+    lines.flapping(line)
+
+
+@pytest.mark.timeout(120)
+def test_a_slow_line_between_machines_costs_nothing_but_time(lines):
+    assert "rows" in lines.slow(BETWEEN_MACHINES)
+
+
+@pytest.mark.timeout(180)
+def test_a_machine_that_falls_silent_is_given_up_in_time(lines):
+    found = lines.half_open(BETWEEN_MACHINES)
+    assert found.get("code", "peer.stalled").startswith("peer.")
+
+
+@pytest.mark.timeout(180)
+def test_machines_survive_a_service_that_falls_silent(lines):
+    lines.half_open(FROM_MACHINES)
+
+
+def unshared() -> list[str]:
+    """How a network namespace of our own is had here; a skip if it is not permitted."""
+    for command in (["unshare", "-n"], ["unshare", "-Urn"]):
+        trial = f"ip link add xor0 type veth peer name xor1 && tc qdisc add dev xor0 root {' '.join(NARROW)}"
+        try:
+            if (
+                subprocess.run([*command, "sh", "-c", trial], capture_output=True, check=False).returncode
+                == 0
+            ):
+                return command
+        except OSError:
+            break
+    pytest.skip("network namespaces are not permitted here, or iproute2 is missing")
+
+
+@pytest.mark.timeout(240)
+def test_two_computers_with_a_bad_cable_between_them(tmp_path: Path):
+    command = [*unshared(), sys.executable, "-m", "xor.testing.namespaces", "--rows", "2000"]
+    command += ["--port", str(free_port()), "--pulled", "12", "--seed", "20261126"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    found = [json.loads(line) for line in ended.stdout.splitlines()[1:]]
+    assert [each["fault"] for each in found] == ["narrow", "pulled", "flapping"]
