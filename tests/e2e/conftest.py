@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,21 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def unshared(kinds: str, trial: str) -> list[str]:
+    """The command to run something in namespaces of its own (letters of `unshare`), where `trial` works.
+
+    Skips the test if that is not permitted here, or the programs for it are missing.
+    """
+    for command in (["unshare", f"-{kinds}"], ["unshare", f"-Ur{kinds}"]):
+        try:
+            tried = subprocess.run([*command, "sh", "-c", trial], capture_output=True, check=False)
+        except OSError:
+            break
+        if tried.returncode == 0:
+            return command
+    pytest.skip("namespaces are not permitted here, or mount, ip or tc is missing")
 
 
 def bring_up(directory: Path, policies: Path | None = None) -> LocalNetwork:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import free_port
+from tests.e2e.conftest import free_port, unshared
 
 from xor.testing import faults
 from xor.testing.faults import LINES, Faults
@@ -52,24 +52,11 @@ def test_machines_survive_a_service_that_falls_silent(lines):
     lines.half_open(FROM_MACHINES)
 
 
-def unshared() -> list[str]:
-    """How a network namespace of our own is had here; a skip if it is not permitted."""
-    for command in (["unshare", "-n"], ["unshare", "-Urn"]):
-        trial = f"ip link add xor0 type veth peer name xor1 && tc qdisc add dev xor0 root {' '.join(NARROW)}"
-        try:
-            if (
-                subprocess.run([*command, "sh", "-c", trial], capture_output=True, check=False).returncode
-                == 0
-            ):
-                return command
-        except OSError:
-            break
-    pytest.skip("network namespaces are not permitted here, or iproute2 is missing")
-
-
 @pytest.mark.timeout(240)
 def test_two_computers_with_a_bad_cable_between_them(tmp_path: Path):
-    command = [*unshared(), sys.executable, "-m", "xor.testing.namespaces", "--rows", "2000"]
+    cable, narrow = "ip link add xor0 type veth peer name xor1", " ".join(NARROW)
+    trial = f"{cable} && tc qdisc add dev xor0 root {narrow}"
+    command = [*unshared("n", trial), sys.executable, "-m", "xor.testing.namespaces", "--rows", "2000"]
     command += ["--port", str(free_port()), "--pulled", "12", "--seed", "20261126"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr[-3000:]

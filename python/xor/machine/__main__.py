@@ -6,6 +6,7 @@ SIGTERM lets the jobs in hand end and starts no other; SIGINT (Ctrl-C), or a sec
 import argparse
 import asyncio
 import signal
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from xor import log
 from xor.errors import XorError
 from xor.machine import sandbox
 from xor.machine.directory import Directory
+from xor.machine.journal import unwritable
 from xor.machine.shell import Machine, confine
 
 
@@ -28,10 +30,16 @@ def main(arguments: list[str] | None = None) -> int:
         sandbox.harden()
         confine(directory)
         asyncio.run(_run(directory))
+    except sqlite3.OperationalError:
+        return _cannot_run(unwritable())
     except XorError as error:
-        log.error("cannot run", code=error.code, why=error.message, hint=error.hint)
-        return 1
+        return _cannot_run(error)
     return 0
+
+
+def _cannot_run(error: XorError) -> int:
+    log.error("cannot run", code=error.code, why=error.message, hint=error.hint)
+    return 1
 
 
 async def _run(directory: Directory) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from xor.errors import ResourceError
 from xor.machine.events import Event, Guess, decode_event, encode_event
 
 _SCHEMA = """
@@ -29,6 +30,14 @@ SECONDS_PER_DAY = 86_400
 
 class AlreadySpentError(Exception):
     """The plan id is in the ledger: the plan must not start again."""
+
+
+def unwritable() -> ResourceError:
+    return ResourceError(
+        "the machine cannot write its journal",
+        code="resource.journal-unwritable",
+        hint="free some disk space, then start it again: it goes on where it was.",
+    )
 
 
 class Journal:

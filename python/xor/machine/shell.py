@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import secrets
 import shutil
+import sqlite3
 import time
 from collections.abc import Coroutine
 from pathlib import Path
@@ -42,7 +43,7 @@ from xor.machine.events import (
 )
 from xor.machine.holdings import Holdings
 from xor.machine.jobs import Jobs
-from xor.machine.journal import Journal
+from xor.machine.journal import Journal, unwritable
 from xor.machine.judging import decide
 from xor.machine.lines import Lines
 from xor.machine.link import Backoff, Link
@@ -109,6 +110,7 @@ class Machine:
         )
         self._judging = asyncio.Lock()
         self._is_draining = False
+        self._is_stuck = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._reporting: set[str] = set()
 
@@ -120,7 +122,7 @@ class Machine:
         self._directory.jobs.mkdir(mode=0o700, exist_ok=True)
         self._jobs.restart()
         self._remove_leftovers()
-        loops = [self._announce_for_ever(), self._poll_for_ever(), self._tick_for_ever()]
+        loops = [self._announce_for_ever(), self._poll_for_ever(), self._tick_for_ever(), self._until_stuck()]
         if self._listener:
             loops.append(self._listener.serve())
         tasks = [asyncio.create_task(each) for each in loops]
@@ -207,6 +209,15 @@ class Machine:
             self._jobs.tick(_now())
             await asyncio.sleep(TICK_S)
 
+    async def _until_stuck(self) -> None:
+        """A machine that cannot write its journal ends: the next life goes on from what is written.
+
+        Raises:
+            ResourceError: always, once it is so.
+        """
+        await self._is_stuck.wait()
+        raise unwritable()
+
     # -- entries of the log -------------------------------------------------------------------------------
 
     async def _take(self, entry: Entry) -> None:
@@ -225,7 +236,11 @@ class Machine:
     # -- effects ------------------------------------------------------------------------------------------
 
     def _handle(self, job_id: str, event: Event) -> None:
-        self._jobs.handle(job_id, event, _now())
+        try:
+            self._jobs.handle(job_id, event, _now())
+        except sqlite3.OperationalError:
+            self._is_stuck.set()
+            raise
 
     def _on_change(self, before: Job, after: Job) -> None:
         if after.state is before.state:
@@ -328,12 +343,12 @@ class Machine:
             case Confined():
                 log.info("worker confined to its files", job=job_id[:12])
             case Ready(job_key=job_key):
-                self._handle(job_id, WorkerReady(job_key=job_key, address=self._address))
+                self._note(job_id, WorkerReady(job_key=job_key, address=self._address))
             case Finished(streams=streams):
-                self._handle(job_id, WorkerDone(streams=streams))
+                self._note(job_id, WorkerDone(streams=streams))
             case Broke(failure=failure, detail=detail):
                 log.error("the worker stopped", job=job_id[:12], code=failure.code, why=detail)
-                self._handle(job_id, failure)
+                self._note(job_id, failure)
             case Progressed():
                 self._background(self._report(job_id, word))
             case Observed(peer=peer, rtt_us=rtt_us, bytes_per_s=bytes_per_s):
@@ -347,7 +362,12 @@ class Machine:
 
     def _on_failure(self, job_id: str, failure: Failed) -> None:
         if self._jobs[job_id].state in (State.STARTING, State.RUNNING):
-            self._handle(job_id, failure)
+            self._note(job_id, failure)
+
+    def _note(self, job_id: str, event: Event) -> None:
+        """Handles what a worker has done. If it cannot be written down, `_until_stuck` says so."""
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._handle(job_id, event)
 
     async def _report(self, job_id: str, word: Progressed) -> None:
         """Passes progress on, if the line is free: what is late is of no use."""
@@ -397,8 +417,9 @@ class Machine:
             hint="run again: a new plan with new keys.",
         )
         for job_id in self._jobs.in_memory():
-            if self._jobs[job_id].state in (State.STARTING, State.RUNNING):
-                self._handle(job_id, stopping)
+            if self._jobs[job_id].state in (State.STARTING, State.RUNNING) and not self._is_stuck.is_set():
+                with contextlib.suppress(sqlite3.OperationalError):
+                    self._handle(job_id, stopping)
         await self._workers.close()
         await self._outbox.flush(FAREWELL_S)
         self._outbox.close()

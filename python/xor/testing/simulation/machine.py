@@ -222,8 +222,8 @@ class SimulatedMachine:
         machine._directory.jobs.mkdir(mode=0o700, exist_ok=True)
         machine._jobs.restart()
         machine._remove_leftovers()
-        loops = (machine._announce_for_ever(), machine._poll_for_ever(), machine._tick_for_ever())
-        await asyncio.gather(*loops)
+        loops = (machine._announce_for_ever, machine._poll_for_ever, machine._tick_for_ever)
+        await asyncio.gather(machine._until_stuck(), *(loop() for loop in loops))
 
     def _ended(self, life: Life, task: asyncio.Task[None]) -> None:
         """The process has ended by itself: its disk was full, or a bug."""
