@@ -10,7 +10,8 @@ RUST := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o
 export PYTHONDONTWRITEBYTECODE :=
 export CARGO_TERM_PROGRESS_WHEN := never
 
-.PHONY: help demo test test-python test-rust asan lint format bench audit golden lock clean prerequisites build
+.PHONY: help demo test test-python test-rust asan lint format bench audit golden lock clean prerequisites build \
+	simulate mutate kills faults canaries load
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -71,6 +72,27 @@ bench: $(STAMP) ## measure the private join in a release build, beside polars an
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		--no-build-isolation --config-settings=build-args="--profile release --locked" --upgrade --target $(BENCH) .
 	@PYTHONPATH=$(abspath $(BENCH)) $(BIN)/python -m benchmarks.join --peer spu $(if $(ROWS),--rows $(ROWS)) $(ARGS)
+
+# The campaigns of docs/reliability.md; ARGS="--help" names what else they take.
+simulate: build ## whole networks under one seed each: SEEDS=500, or SEED=7 to replay one with all it did
+	@$(BIN)/python -m xor.testing.simulation $(if $(SEED),--seed $(SEED) --trace,--seeds $(or $(SEEDS),500)) $(ARGS)
+
+mutate: build ## break one check or journal write after the other; the simulation must notice
+	@$(BIN)/python tools/mutate --write $(ARGS)
+
+kills: build ## kill processes at random moments of jobs, at every step
+	@$(BIN)/python -m xor.testing.kills $(ARGS)
+
+faults: build ## slow, half-open and flapping lines, a bad cable, full disks
+	@$(BIN)/python -m xor.testing.faults $(ARGS)
+	@unshare $(if $(filter 0,$(shell id -u)),-n,-Urn) $(BIN)/python -m xor.testing.namespaces
+	@unshare $(if $(filter 0,$(shell id -u)),-m,-Urm) $(BIN)/python -m xor.testing.full
+
+canaries: build ## plant values and search for them everywhere
+	@$(BIN)/python -m xor.testing.canaries $(ARGS)
+
+load: build ## 200 machines and 50 jobs at once at one service, for MINUTES=30
+	@$(BIN)/python -m xor.testing.load --minutes $(or $(MINUTES),30) $(ARGS)
 
 audit: build ## licences, sources and known vulnerabilities, where their data can be had
 	tools/audit
