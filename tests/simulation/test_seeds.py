@@ -11,7 +11,7 @@ from xor.testing.simulation import Faults, Violation, simulate
 
 SEEDS = int(os.environ.get("XOR_SEEDS", "500"))
 BLOCK = 25
-NONE = ("lost", "repeated", "slow", "cut", "full", "lie", "partition", "succession", "rollback")
+NONE = ("lost", "repeated", "slow", "cut", "full", "lie", "partition", "succession", "rollback", "restored")
 CALM = Faults(**dict.fromkeys(NONE, 0.0), skew_s=0)
 
 

@@ -35,16 +35,20 @@ class Disk:
         self._root = root
         self._on_cut = on_cut
         self._homes: dict[Life, Path] = {}
-        self._copies = 0
+        self._places = 0
 
     def give(self, life: Life, home: Path) -> None:
         """The directory of a life."""
         self._homes[life] = home
 
+    def place(self) -> Path:
+        """Where a new directory may be."""
+        self._places += 1
+        return self._root / f"{self._places}"
+
     def copy(self, source: Path) -> Path:
         """A copy of a directory as it is now."""
-        self._copies += 1
-        target = self._root / f"{self._copies}"
+        target = self.place()
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("*-shm", "*.lock"))
         return target
 

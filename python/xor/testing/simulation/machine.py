@@ -7,16 +7,18 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
 
 from xor.errors import XorError
-from xor.machine import shell
+from xor.machine import backup, shell
 from xor.machine.core import peers_of
 from xor.machine.directory import Directory
 from xor.machine.events import Failed, Stream
+from xor.machine.journal import Journal
 from xor.machine.link import Link
 from xor.machine.orders import Finished, Order, Peer, Ready, Word, stream_name
 from xor.machine.workers import Routes
@@ -31,6 +33,8 @@ from xor.wire.messages import Inbox
 
 DOWN_S = (1.0, 15.0)
 MEETING_S = 30.0
+BACKUP = 0.3
+"""Of a machine, before it starts."""
 ABSENT = Failed(kind="PeerError", code="peer.unreachable", message="the other machine did not come")
 
 
@@ -207,8 +211,13 @@ class SimulatedMachine:
         self.player = player
         self.home = home
         self.current: shell.Machine | None = None
+        self.was_restored = False
+        self._backup: Path | None = None
 
     def start(self) -> None:
+        if self.world.chance(BACKUP) and (self.home / backup.STATE).exists():
+            self._backup = self.disk.place()
+            backup.make(self.home, self._backup)
         life, context = self.world.born(self.player)
         self.disk.give(life, self.home)
         self.world.note(f"{self.player} {life.number} starts")
@@ -238,4 +247,16 @@ class SimulatedMachine:
     def on_cut(self, _life: Life, copy: Path) -> None:
         self.current = None
         self.home = copy
+        if self._backup is not None and self.world.chance(self.world.faults.restored):
+            self._restore(self._backup)
         self.world.later(self.world.random.uniform(*DOWN_S), self.start)
+
+    def _restore(self, copy: Path) -> None:
+        """What `xor machine restore` does; the owners know which policies the lost disk had seen."""
+        self.world.note(f"{self.player} is restored")
+        self.was_restored = True
+        with closing(Journal(self.home / backup.STATE)) as journal:
+            names = Directory(self.home).holdings
+            versions = {name: max(1, journal.highest_version(name)) for name in names}
+        self.home = self.disk.place()
+        backup.restore(copy, self.home, versions, self.world.clock(self.player))

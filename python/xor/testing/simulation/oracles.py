@@ -137,7 +137,8 @@ def check_guesses(simulation: Simulation) -> None:
     """What all started jobs of a day may guess together is within the owner's limit."""
     total = 0
     for job, player in simulation.started:
-        check_spent(simulation, simulation.machines[player], job)
+        if not simulation.machines[player].was_restored:
+            check_spent(simulation, simulation.machines[player], job)
         total += _guessed(simulation, job, player)
     simulation.world.must(total <= guess_limit(), "more is guessed on a day than the owner allows")
 
@@ -243,6 +244,7 @@ def check_probe(simulation: Simulation) -> None:
     """What is asked when the faults are over succeeds, unless they have left something against it."""
     service, probe = simulation.service, simulation.runs[-1]
     is_damaged = service.was_rolled_back or simulation.liar.has_hidden or simulation.is_policy_changed
+    is_damaged |= any(machine.was_restored for machine in simulation.machines.values())
     ledger = simulation.machines[entries()[POLICY_OF].player].home / "state.db"
     job = probe.run.job if probe.run else ""
     query = "SELECT coalesce(sum(amount), 0) FROM guesses WHERE dataset = ? AND plan != ?"

@@ -39,6 +39,7 @@ class Faults:
         partition: that a link between two members is down, for each half minute.
         succession: that, at a request, a second service is started over the database of the first.
         rollback: that a service comes back with an earlier copy of its database.
+        restored: that a machine's disk is lost in a power cut, and its operator restores a backup.
         skew_s: how far a member's clock may be off.
         calm_s: when all of this ends.
     """
@@ -52,6 +53,7 @@ class Faults:
     partition: float = 0.05
     succession: float = 0.004
     rollback: float = 0.15
+    restored: float = 0.15
     skew_s: int = 25
     calm_s: float = 80.0
 
