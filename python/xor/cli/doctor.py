@@ -30,13 +30,14 @@ from xor.machine.directory import Directory, Holding, SourceFile, parse_address
 from xor.machine.link import Link
 from xor.model.agreement import Agreement
 from xor.policy.parse import in_force
-from xor.service import setup
+from xor.service import certificate, setup
 from xor.service.configuration import read_settings
 from xor.service.database import connect
 from xor.service.listener import MAX_CONNECTIONS
 from xor.service.migrations import HEAD, current
 from xor.service.shell import MIN_FREE_BYTES
 from xor.signing import SigningKey
+from xor.wire import tls
 
 SOON_S = 30 * 86_400
 SKEW_S = 5
@@ -230,6 +231,7 @@ def _service(path: Path) -> Iterator[Finding]:
     yield _state(f"service of {', '.join(sorted(networks))}", _is_locked(path / setup.LOCK))
     for network in networks.values():
         yield _agreement(network.trust.agreement)
+    yield _certificate(path, settings.certificate)
     yield _database(settings.database or path / setup.DATABASE)
     free = shutil.disk_usage(path).free
     yield Finding(
@@ -239,6 +241,25 @@ def _service(path: Path) -> Iterator[Finding]:
         None if free > MIN_FREE_BYTES else "make room: uploads and entries need it.",
     )
     yield _files(MAX_CONNECTIONS + FEW_FILES // 2)
+
+
+def _certificate(path: Path, brought: str | None) -> Finding:
+    """Of TLS: one that the operator has brought, or the service's own, which it renews itself."""
+    where = Path(brought) if brought else path / certificate.FILE
+    if brought is None and not where.exists():
+        return Finding("certificate", Grade.OK, "none yet: this service has not run")
+    try:
+        expires_at = tls.expires_at(where.read_bytes())
+    except (OSError, UsageError):
+        return Finding("certificate", Grade.PROBLEM, f"{where} cannot be read", "it is a PEM file.")
+    until = time.strftime("%Y-%m-%d", time.gmtime(expires_at))
+    hint = "bring a new one." if brought else "start the service: it renews its own."
+    left_s = expires_at - time.time()
+    if left_s < 0:
+        return Finding("certificate", Grade.PROBLEM, f"expired on {until}", hint)
+    if left_s < certificate.RENEW_S / 2:
+        return Finding("certificate", Grade.WARNING, f"valid until {until} only", hint)
+    return Finding("certificate", Grade.OK, f"valid until {until}")
 
 
 def _database(where: Path | str) -> Finding:

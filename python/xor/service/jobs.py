@@ -115,6 +115,10 @@ class Jobs:
         """The states of the unfinished jobs. Safe to call from another thread."""
         return [known.job.state for known in list(self._open.values())]
 
+    def is_open(self, job_id: str) -> bool:
+        """Whether a job is known here that has not ended."""
+        return job_id in self._open
+
     async def known(self, job_id: str) -> Known:
         """A job.
 

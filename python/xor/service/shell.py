@@ -292,6 +292,8 @@ class Service:
         self._count(said.network, said.player)
         if job.state.is_final:
             return
+        if job_id not in self._progress:
+            self._progress = {each: of for each, of in self._progress.items() if self._jobs.is_open(each)}
         steps = self._progress.setdefault(job_id, {})
         step = (said.player, said.node, said.step)
         if step not in steps and len(steps) >= MAX_STEPS:
@@ -315,8 +317,7 @@ class Service:
 
     def _view(self, known: Known, entries: Iterable[Entry] = ()) -> JobView:
         job = known.job
-        if job.state.is_final:
-            self._progress.pop(job.id, None)
+        steps = {} if job.state.is_final else self._progress.get(job.id, {})
         return JobView(
             job=job.id,
             network=job.plan.network,
@@ -325,7 +326,7 @@ class Service:
             waiting_for=job.waiting_for,
             submitted_at=job.submitted_at,
             entries=tuple(entries),
-            progress=tuple(self._progress.get(job.id, {}).values()),
+            progress=tuple(steps.values()),
         )
 
     async def _readable(self, job_id: str, credential: Credential) -> Known:

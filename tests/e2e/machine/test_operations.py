@@ -1,5 +1,6 @@
 """What an operator does: backs up, restores, and asks the doctor."""
 
+import datetime as dt
 import re
 import shutil
 import socket
@@ -15,9 +16,10 @@ from xor.errors import DataError, ResourceError, UsageError
 from xor.machine import backup as machine_backup
 from xor.machine.journal import SECONDS_PER_DAY, Journal
 from xor.service import backup as service_backup
-from xor.service import configuration
+from xor.service import certificate, configuration
 from xor.service import setup as service_setup
-from xor.wire import http
+from xor.signing import SigningKey
+from xor.wire import http, tls
 from xor.wire.messages import JobState, Kind
 
 ROWS = [
@@ -197,6 +199,8 @@ def test_the_doctor_finds_what_is_wrong_at_a_service(bench, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: shutil._ntuple_diskusage(10, 10, 0))
     for file in directory.glob(f"{service_setup.DATABASE}*"):
         file.write_bytes(b"no database any more" * 100)
-    assert problems(directory).keys() == {"database", "disk"}
+    key = SigningKey.load(directory / service_setup.KEY)
+    (directory / certificate.FILE).write_bytes(tls.new_certificate(key, ["localhost"], dt.timedelta(0)))
+    assert problems(directory).keys() == {"database", "disk", "certificate"}
     with pytest.raises(UsageError, match="neither a service nor a machine"):
         list(examine(bench.directory))
