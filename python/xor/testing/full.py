@@ -25,6 +25,8 @@ from xor.testing.local import LocalNetwork
 from xor.testing.processes import load
 
 DISK = "64m"
+PATIENCE_S = 20
+"""Of the client: nobody starts a machine again before its disk is freed."""
 PIECE = b"\0" * 4096
 
 
@@ -88,7 +90,7 @@ def run(network: LocalNetwork, chance: random.Random, rounds: int) -> Iterator[M
     for _ in range(rounds):
         for name, directory in disks.items():
             moment_s = chance.uniform(0, usual_s)
-            with client_of(network.port) as client:
+            with client_of(network.port, PATIENCE_S) as client:
                 time.sleep(moment_s)
                 with filled(directory):
                     outcome = outcome_of(client)

@@ -201,11 +201,11 @@ class Campaign:
 
 
 @contextmanager
-def client_of(port: int) -> Iterator[subprocess.Popen[str]]:
+def client_of(port: int, timeout_s: float = TIMEOUT_S) -> Iterator[subprocess.Popen[str]]:
     """A client that runs the example program at the service of a port; killed and cleaned up at the end."""
     with tempfile.TemporaryDirectory(prefix="xor-client-") as folder:
         process = subprocess.Popen(
-            [sys.executable, "-c", CLIENT, str(port), str(TIMEOUT_S)],
+            [sys.executable, "-c", CLIENT, str(port), str(timeout_s)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
