@@ -449,6 +449,8 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=3320)
     parser.add_argument("--json", type=Path, help="where the figures go")
     chosen = parser.parse_args()
+    if os.geteuid() != 0:
+        parser.error("only root reads the memory of machines: they keep it from others of their user")
     began = time.monotonic()
     total = campaign(chosen.jobs, chosen.values, chosen.seed, chosen.port, chosen.every)
     total["seconds"] = round(time.monotonic() - began)
