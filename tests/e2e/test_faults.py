@@ -17,7 +17,7 @@ from xor.testing import faults
 from xor.testing.faults import LINES, Faults
 from xor.testing.namespaces import NARROW
 
-TO_SERVICE, FROM_MACHINES, BETWEEN_MACHINES = LINES
+BETWEEN_MACHINES = LINES[2]
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +45,6 @@ def test_a_slow_line_between_machines_costs_nothing_but_time(lines):
 def test_a_machine_that_falls_silent_is_given_up_in_time(lines):
     found = lines.half_open(BETWEEN_MACHINES)
     assert found.get("code", "peer.stalled").startswith("peer.")
-
-
-@pytest.mark.timeout(180)
-def test_machines_survive_a_service_that_falls_silent(lines):
-    lines.half_open(FROM_MACHINES)
 
 
 @pytest.mark.timeout(240)

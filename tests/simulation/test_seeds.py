@@ -39,13 +39,14 @@ def test_many_runs_are_released_in_spite_of_faults():
 
 
 def test_a_seed_is_a_history_whatever_the_order_of_sets():
-    traces = {_trace(seed=4, hash_seed=hash_seed) for hash_seed in ("1", "2")}
+    traces = {_trace(seed=4, seeds=12, hash_seed=hash_seed) for hash_seed in ("1", "2")}
     assert len(traces) == 1
     assert "service 1 is up" in traces.pop()
 
 
-def _trace(seed: int, hash_seed: str) -> str:
-    command = [sys.executable, "-W", "ignore", "-m", "xor.testing.simulation", "--seed", str(seed), "--trace"]
+def _trace(seed: int, seeds: int, hash_seed: str) -> str:
+    command = [sys.executable, "-W", "ignore", "-m", "xor.testing.simulation"]
+    command += ["--seed", str(seed), "--seeds", str(seeds), "--trace"]
     environment = os.environ | {"PYTHONHASHSEED": hash_seed}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 

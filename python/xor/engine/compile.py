@@ -8,6 +8,7 @@ computed as naive ones in UTC; `local` puts their zones back.
 import datetime as dt
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import reduce
 from typing import Any
 
@@ -93,25 +94,34 @@ def compile_query(
     Raises:
         PlanError: the relation is nested too deeply.
     """
-    try:
+    with _not_too_deep():
         node, names = _Compiler(tables, dialect).relation(relation)
         chosen = node.select(**{f"c{index}": node[names[name]] for index, name in enumerate(columns)})
         return str(ibis.to_sql(chosen, dialect=dialect, pretty=False))
+
+
+def text_constants(relation: Relation) -> list[str]:
+    """The text constants in the predicates of a relation.
+
+    Raises:
+        PlanError: the relation is nested too deeply.
+    """
+    with _not_too_deep():
+        filters = [node for node in post_order(relation) if isinstance(node, Filter)]
+        found = [each for node in filters for each in operands(node.predicate) if isinstance(each, Literal)]
+    return [each.value for each in found if isinstance(each.value, str)]
+
+
+@contextmanager
+def _not_too_deep() -> Iterator[None]:
+    try:
+        yield
     except RecursionError:
         raise PlanError(
             "the plan is nested too deeply",
             code="plan.too-deep",
             hint="use isin() instead of a long chain of comparisons.",
         ) from None
-
-
-def text_constants(relation: Relation) -> Iterator[str]:
-    """The text constants in the predicates of a relation."""
-    for node in post_order(relation):
-        if isinstance(node, Filter):
-            for each in operands(node.predicate):
-                if isinstance(each, Literal) and isinstance(each.value, str):
-                    yield each.value
 
 
 def compile_duplicates(types: Sequence[DataType], dialect: str = DUCKDB) -> str:

@@ -119,7 +119,7 @@ def run(
         load(each, limits) if isinstance(each, Source | PostgresSource) else each for each in found_here
     ]
     arrived = [each for each in post_order(relation) if isinstance(each, Arrived)]
-    if postgres.can_run([*inputs_here, *arrived], list(text_constants(relation))):
+    if postgres.can_run([*inputs_here, *arrived], text_constants(relation)):
         remote = [each for each in inputs_here if isinstance(each, Remote)]
         return Table(_gathered(postgres.run(relation, remote, chosen), relation.rows, limits))
     datasets = [fetched(each, limits) for each in inputs_here]

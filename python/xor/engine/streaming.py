@@ -106,7 +106,7 @@ def _from_database(
 ) -> Iterator[pa.Table]:
     """Rows that a database chooses and filters itself, after it has found its dataset to be as declared."""
     remote = postgres.checked(source)
-    if postgres.can_run([remote], list(text_constants(relation))):
+    if postgres.can_run([remote], text_constants(relation)):
         yield from postgres.run(relation, [remote], columns)
     else:
         yield run(relation, {source.entry.name: remote}, columns, limits).arrow

@@ -13,7 +13,8 @@ class Bell:
     """
 
     def __init__(self) -> None:
-        self._waiting: defaultdict[Hashable, set[asyncio.Event]] = defaultdict(set)
+        # Waiters are woken in the order in which they came, not in that of a set.
+        self._waiting: defaultdict[Hashable, dict[asyncio.Event, None]] = defaultdict(dict)
         self.is_closed = False
 
     @contextmanager
@@ -22,17 +23,17 @@ class Bell:
         event = asyncio.Event()
         if self.is_closed:
             event.set()
-        self._waiting[topic].add(event)
+        self._waiting[topic][event] = None
         try:
             yield event
         finally:
-            self._waiting[topic].discard(event)
+            del self._waiting[topic][event]
             if not self._waiting[topic]:
                 del self._waiting[topic]
 
     def ring(self, topics: Iterable[Hashable]) -> None:
         for topic in topics:
-            for event in self._waiting.get(topic, ()):
+            for event in self._waiting.get(topic, {}):
                 event.set()
 
     def close(self) -> None:

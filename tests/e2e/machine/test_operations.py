@@ -47,11 +47,13 @@ def test_a_restored_machine_runs_nothing_twice_and_has_no_guesses_left_today(ben
     bench.processes["player-0"].kill()
     shutil.rmtree(bench.machine_directory("player-0"))
 
-    machine_backup.restore(backup, bench.machine_directory("player-0"), {"orders": 1}, just_before())
+    restored_at = just_before()
+    machine_backup.restore(backup, bench.machine_directory("player-0"), {"orders": 1}, restored_at)
     process = bench.start_machine("player-0")
     wait_until(lambda: process.shows(f"job={job[:12]} state=refused code=plan.spent"), "the refusal")
     assert "confined to its files" not in process.text.replace("machine confined", "")
 
+    wait_until(lambda: just_before() > restored_at, "a plan that is valid only after the restore")
     view = bench.finished(bench.submit(bench.plan()))
     [refusal] = bench.said(view, Kind.REFUSAL)
     assert (refusal.player, refusal.code) == ("player-0", "resource.guesses-unknown")
