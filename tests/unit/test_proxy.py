@@ -53,16 +53,16 @@ def echo() -> Iterator[Echo]:
 def exchanged(proxy: Proxy, timeout_s: float = 20) -> tuple[bytes, str]:
     """What comes back for `TEXT`, and how it ended: end, reset or silence."""
     got = b""
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=timeout_s) as line:
-        try:
+    try:
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=timeout_s) as line:
             line.sendall(TEXT)
             line.shutdown(socket.SHUT_WR)
             while piece := line.recv(65536):
                 got += piece
-        except TimeoutError:
-            return got, "silence"
-        except OSError:
-            return got, "reset"
+    except TimeoutError:
+        return got, "silence"
+    except OSError:
+        return got, "reset"
     return got, "end"
 
 
