@@ -5,8 +5,8 @@ import socket
 import threading
 
 import pytest
-from conftest import wait_until
 
+from conftest import wait_until
 from xor.machine.routing import CONTROL_LANE, Call, Route
 from xor.plan.codec import encode_plan, plan_hash
 from xor.plan.cost import lanes
