@@ -17,5 +17,5 @@ def test_full_disks_end_jobs_cleanly_and_cost_nothing_once_they_are_free() -> No
     command += ["--port", str(free_port()), "--rounds", "1", "--seed", "20261126"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr[-3000:]
-    found = [json.loads(line) for line in ended.stdout.splitlines()[1:]]
+    found = [json.loads(line.split(None, 1)[1]) for line in ended.stdout.splitlines()[1:]]
     assert [each["disk"] for each in found] == ["service", "player-0", "player-1"]

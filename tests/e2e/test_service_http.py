@@ -829,6 +829,17 @@ def test_progress_is_shown_while_a_job_runs_and_forgotten_afterwards(
     assert running.view(letters.job).progress == ()
 
 
+def test_progress_of_a_job_that_ended_unseen_is_not_kept(
+    running: Running, letters: Letters, shared: Letters
+) -> None:
+    for each in (letters, shared):
+        approved(running, each)
+        said = signed(each.progress("player-0")).to_bytes()
+        assert running.http.post(http.progress_path(each.job), content=said).status_code == 204
+        assert running.service._progress.keys() == {each.job}
+        running.post(each.job, each.cancel())
+
+
 def announcement(player: str, at: int, **changes: Any) -> Announce:
     mine = [entry for entry in banks.ENTRIES.values() if entry.player == player]
     policies = banks.policies()

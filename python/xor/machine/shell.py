@@ -365,7 +365,7 @@ class Machine:
             self._note(job_id, failure)
 
     def _note(self, job_id: str, event: Event) -> None:
-        """Handles what a worker has done. If it cannot be written down, `_until_stuck` says so."""
+        """Handles what became of a worker. If it cannot be written down, `_until_stuck` says so."""
         with contextlib.suppress(sqlite3.OperationalError):
             self._handle(job_id, event)
 
@@ -417,9 +417,8 @@ class Machine:
             hint="run again: a new plan with new keys.",
         )
         for job_id in self._jobs.in_memory():
-            if self._jobs[job_id].state in (State.STARTING, State.RUNNING) and not self._is_stuck.is_set():
-                with contextlib.suppress(sqlite3.OperationalError):
-                    self._handle(job_id, stopping)
+            if self._jobs[job_id].state in (State.STARTING, State.RUNNING):
+                self._note(job_id, stopping)
         await self._workers.close()
         await self._outbox.flush(FAREWELL_S)
         self._outbox.close()

@@ -6,6 +6,7 @@ from what owners declared, so client, service and every machine derive the same 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -36,28 +37,32 @@ class JoinKind(StrEnum):
         return self not in (JoinKind.SEMI, JoinKind.ANTI)
 
 
-class Relation:
-    """Base of relations. `schema`, `rows` (unpadded bound) and `unique` are derived, never stored."""
+class Relation(ABC):
+    """Base of relations. What is asked of them is derived, never stored."""
 
     @property
+    @abstractmethod
     def inputs(self) -> tuple[Relation, ...]:
-        raise NotImplementedError(type(self).__name__)
+        """The relations that it is computed from."""
 
+    @abstractmethod
     def with_inputs(self, inputs: tuple[Relation, ...]) -> Relation:
         """The same relation over other inputs."""
-        raise NotImplementedError(type(self).__name__)
 
     @property
+    @abstractmethod
     def schema(self) -> Schema:
-        raise NotImplementedError(type(self).__name__)
+        """Names and types of the columns."""
 
     @property
+    @abstractmethod
     def rows(self) -> int:
-        raise NotImplementedError(type(self).__name__)
+        """No more rows than this, unpadded."""
 
     @property
+    @abstractmethod
     def unique(self) -> UniqueSets:
-        raise NotImplementedError(type(self).__name__)
+        """Sets of columns of which no two rows have the same values."""
 
     @cached_property
     def datasets(self) -> tuple[DatasetEntry, ...]:

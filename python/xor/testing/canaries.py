@@ -7,8 +7,6 @@ same search must find them where they may be, so that finding nothing means some
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import itertools
 import json
 import os
@@ -26,9 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from xor.testing import rewire
+from xor.testing.campaign import parser
 from xor.testing.kills import PLAYERS, leftovers, process_of, run_only
 from xor.testing.local import LocalNetwork
 from xor.testing.processes import children
+from xor.testing.proxy import Proxy
 from xor.testing.search import ENCODINGS, Search, new_value
 
 NETWORK = """
@@ -192,50 +192,6 @@ def planted(count: int, chance: random.Random) -> Tables:
 
 
 @dataclass
-class Wire:
-    """Passes connections on to an address, and keeps what travels in both directions."""
-
-    target: tuple[str, int]
-    recorded: list[bytes] = field(default_factory=list)
-    port: int = 0
-
-    def __enter__(self) -> Wire:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        server = asyncio.run_coroutine_threadsafe(
-            asyncio.start_server(self._pass_on, "127.0.0.1", 0), self._loop
-        ).result(10)
-        self.port = server.sockets[0].getsockname()[1]
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            far_reader, far_writer = await asyncio.open_connection(*self.target)
-        except OSError:
-            writer.close()
-            return
-        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
-
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        stream = bytearray()
-        try:
-            while piece := await reader.read(2**18):
-                stream += piece
-                writer.write(piece)
-                await writer.drain()
-        except OSError:
-            pass
-        finally:
-            self.recorded.append(bytes(stream))
-            writer.close()
-
-
-@dataclass
 class Figures:
     """What a campaign has searched and found."""
 
@@ -249,7 +205,7 @@ class Campaign:
     """Jobs over one running network, and searches in between."""
 
     def __init__(
-        self, network: LocalNetwork, tables: Tables, wires: Sequence[Wire], chance: random.Random
+        self, network: LocalNetwork, tables: Tables, wires: Sequence[Proxy], chance: random.Random
     ) -> None:
         self.network = network
         self.tables = tables
@@ -306,7 +262,7 @@ class Campaign:
             self._judge(player, found, frozenset())
         for wire in self.wires:
             for stream in list(wire.recorded):
-                self._judge("wire", self.search.in_bytes(stream), self.may["wire"])
+                self._judge("wire", self.search.in_bytes(bytes(stream)), self.may["wire"])
         for folder in (Path(os.environ["TMPDIR"]), Path("/dev/shm")):
             self._judge("temporary", self.search.in_folder(folder), frozenset())
 
@@ -382,19 +338,19 @@ def write_bank_files(folder: Path, tables: Tables) -> None:
 @contextmanager
 def network_of(
     folder: Path, port: int, tables: Tables, oprf: str
-) -> Iterator[tuple[LocalNetwork, list[Wire]]]:
+) -> Iterator[tuple[LocalNetwork, list[Proxy]]]:
     """A running network whose machines reach service and each other over recorded lines."""
     os.environ["XOR_HOME"] = str(folder / "home")
     write_bank_files(folder, tables)
     network = LocalNetwork.at(folder / "network.toml", port)
     network.create(lambda _text: None)
     with ExitStack() as stack:
-        to_service = stack.enter_context(Wire(("127.0.0.1", port)))
+        to_service = stack.enter_context(Proxy(("127.0.0.1", port), is_recording=True))
         rewire.machines_to_service(network, PLAYERS, to_service.port)
         run_only(network, oprf)
         try:
             network.start(lambda _text: None)
-            to_machine = stack.enter_context(Wire(rewire.listening(network, "player-0")))
+            to_machine = stack.enter_context(Proxy(rewire.listening(network, "player-0"), is_recording=True))
             rewire.machines_to(network, "player-0", to_machine.port)
             yield network, [to_service, to_machine]
         finally:
@@ -441,16 +397,13 @@ def campaign(jobs: int, values: int, seed: int, port: int, every: int) -> dict[s
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make canaries", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=100)
-    parser.add_argument("--values", type=int, default=10_000)
-    parser.add_argument("--every", type=int, default=10, help="jobs between two searches of everything")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
-    parser.add_argument("--port", type=int, default=3320)
-    parser.add_argument("--json", type=Path, help="where the figures go")
-    chosen = parser.parse_args()
+    options = parser("make canaries", __doc__, port=3320)
+    options.add_argument("--jobs", type=int, default=100)
+    options.add_argument("--values", type=int, default=10_000)
+    options.add_argument("--every", type=int, default=10, help="jobs between two searches of everything")
+    chosen = options.parse_args()
     if os.geteuid() != 0:
-        parser.error("only root reads the memory of machines: they keep it from others of their user")
+        options.error("only root reads the memory of machines: they keep it from others of their user")
     began = time.monotonic()
     total = campaign(chosen.jobs, chosen.values, chosen.seed, chosen.port, chosen.every)
     total["seconds"] = round(time.monotonic() - began)

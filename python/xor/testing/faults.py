@@ -7,19 +7,17 @@ behind; and once the line is well, the next run succeeds. A line that is only sl
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xor.testing import kills, rewire
+from xor.testing import campaign, kills, rewire
 from xor.testing.kills import PLAYERS, client_of, leftovers, outcome_of, run_alone
 from xor.testing.local import LocalNetwork
 from xor.testing.proxy import Line, Proxy
@@ -53,13 +51,15 @@ class Faults:
     def slow(self, name: str) -> Mapping[str, Any]:
         """All bytes of a job come late and few at a time."""
         self.lines[name].line = SLOW
+        before = self.lines[name].carried
         outcome = run_alone(self.port)
         assert outcome == self.right, (name, outcome)
-        return self._settled("slow", name, outcome)
+        return self._settled("slow", name, outcome, self.lines[name].carried - before)
 
     def half_open(self, name: str) -> Mapping[str, Any]:
         """At a random place of a job every connection falls silent, and stays open; later ones are well."""
         here = self.lines[name]
+        before = here.silenced
         with client_of(self.port) as client:
             silent_after = self.chance.randrange(max(1, self.usual[name] // 4))
             here.line = Line(silent_after=silent_after)
@@ -67,7 +67,7 @@ class Faults:
             timer.start()
             outcome = outcome_of(client)
             timer.join()
-        return self._settled("half-open", name, outcome)
+        return self._settled("half-open", name, outcome, here.silenced - before)
 
     def flapping(self, name: str) -> Mapping[str, Any]:
         """Connections are cut at random places, again and again, for as long as the job runs."""
@@ -81,6 +81,7 @@ class Faults:
                 here.line = WELL
                 is_over.wait(self.chance.uniform(0, FLAPS_S))
 
+        before = here.cuts
         thread = threading.Thread(target=flap)
         thread.start()
         try:
@@ -88,15 +89,19 @@ class Faults:
         finally:
             is_over.set()
             thread.join()
-        return self._settled("flapping", name, outcome)
+        return self._settled("flapping", name, outcome, here.cuts - before)
 
     def _heal(self, name: str) -> None:
         self.lines[name].line = WELL
 
-    def _settled(self, fault: str, name: str, outcome: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What must hold whatever has happened."""
+    def _settled(self, fault: str, name: str, outcome: Mapping[str, Any], hits: int) -> Mapping[str, Any]:
+        """What must hold whatever has happened.
+
+        Args:
+            hits: connections that were cut or silenced, or bytes that came slowly.
+        """
         self._heal(name)
-        found = {"fault": fault, "line": name, **outcome}
+        found = {"fault": fault, "line": name, "hits": hits, **outcome}
         assert outcome == self.right or "code" in outcome, found
         assert (left := leftovers(self.network)) == [], {**found, "left": left}
         again = run_alone(self.port)
@@ -140,30 +145,24 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="of each fault on each line, per back end")
-    parser.add_argument("--rows", type=int, default=20_000, help="transactions")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
-    parser.add_argument("--port", type=int, default=3350)
-    parser.add_argument("--json", type=Path, help="where the figures go")
-    chosen = parser.parse_args()
-    print(f"seed {chosen.seed}", flush=True)
+def run(chosen: argparse.Namespace) -> Iterator[Mapping[str, Any]]:
+    """All faults on all lines over both back ends, several times."""
     chance = random.Random(chosen.seed)
-    results: list[Mapping[str, Any]] = []
     for number, oprf in enumerate(("vole", "dh")):
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xor-faults-")))
             faults = stack.enter_context(network_of(folder, chosen.port + number, chosen.rows, oprf, chance))
             for _ in range(chosen.rounds):
-                for run in faults.all():
-                    began = time.monotonic()
-                    found = {"back_end": oprf, **run(), "seconds": round(time.monotonic() - began, 1)}
-                    print(json.dumps(found), flush=True)
-                    results.append(found)
-    print(table(results))
-    if chosen.json:
-        chosen.json.write_text(json.dumps({"seed": chosen.seed, "jobs": results}, indent=1) + "\n")
+                for fault in faults.all():
+                    yield {"back_end": oprf, **fault()}
+
+
+def main() -> int:
+    parser = campaign.parser("make faults", __doc__, port=3350)
+    parser.add_argument("--rounds", type=int, default=3, help="of each fault on each line, per back end")
+    parser.add_argument("--rows", type=int, default=20_000, help="transactions")
+    chosen = parser.parse_args()
+    print(table(campaign.shown(chosen, run(chosen))))
     return 0
 
 

@@ -6,8 +6,6 @@ for spilled rows alike. Run it in a mount namespace: `unshare -m`, or `unshare -
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import shutil
 import subprocess
@@ -19,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from xor.testing import kills
+from xor.testing import campaign, kills
 from xor.testing.kills import PLAYERS, client_of, leftovers, outcome_of, run_alone
 from xor.testing.local import LocalNetwork
 from xor.testing.processes import load
@@ -104,20 +102,16 @@ def run(network: LocalNetwork, chance: random.Random, rounds: int) -> Iterator[M
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m xor.testing.full", description=__doc__)
+    parser = campaign.parser("python -m xor.testing.full", __doc__, port=3370)
     parser.add_argument("--oprf", choices=("vole", "dh"), default="vole")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=20_000, help="transactions")
-    parser.add_argument("--port", type=int, default=3370)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     chosen = parser.parse_args()
-    print(f"seed {chosen.seed}", flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="xor-full-") as folder,
         network_of(Path(folder), chosen.port, chosen.rows, chosen.oprf) as network,
     ):
-        for found in run(network, random.Random(chosen.seed), chosen.rounds):
-            print(json.dumps(found), flush=True)
+        campaign.shown(chosen, run(network, random.Random(chosen.seed), chosen.rounds))
     return 0
 
 

@@ -25,7 +25,7 @@ from typing import Any
 from xor import session
 from xor.errors import XorError
 from xor.session import Session
-from xor.testing import banks
+from xor.testing import banks, campaign
 from xor.testing.demo import network_text
 from xor.testing.local import LocalNetwork
 from xor.testing.processes import Started, children, load, wait_until
@@ -301,41 +301,37 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="make kills", description=__doc__)
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--least", type=int, default=5, help="of each step that undisturbed runs show")
-    parser.add_argument("--rows", type=int, default=200_000, help="transactions; a tenth of it for dh")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
-    parser.add_argument("--port", type=int, default=3310)
-    parser.add_argument("--json", type=Path, help="where the figures go")
-    chosen = parser.parse_args()
-    print(f"seed {chosen.seed}", flush=True)
+def run(chosen: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Kills over both back ends, until each step has had its share."""
     chance = random.Random(chosen.seed)
-    results: list[dict[str, Any]] = []
     for number, (oprf, rows) in enumerate((("vole", chosen.rows), ("dh", chosen.rows // 10))):
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xor-kills-")))
             network = stack.enter_context(network_of(folder, chosen.port + number, rows, oprf))
-            campaign = Campaign(network, chance, oprf)
-            stack.callback(campaign.close)
-            shown = {step for seen in campaign.usual for step in seen}
+            here = Campaign(network, chance, oprf)
+            stack.callback(here.close)
+            seen = {step for each in here.usual for step in each}
             todo = aims(chosen.kills // 2, chance)
             while todo:
-                found = campaign.kill_one(*todo.pop())
-                print(f"{len(results) + len(campaign.results):4} {json.dumps(found)}", flush=True)
-                rare = Counter(each["step"] for each in campaign.results)
-                if not todo and len(campaign.results) < 2 * chosen.kills:
+                yield here.kill_one(*todo.pop())
+                rare = Counter(each["step"] for each in here.results)
+                if not todo and len(here.results) < 2 * chosen.kills:
                     # Moments are drawn, not placed: some steps have been missed more often than others.
                     todo = [
                         (step, chance.choice(VICTIMS))
                         for step in STEPS
-                        if step in shown and rare[step] < (chosen.least + 1) // 2
+                        if step in seen and rare[step] < (chosen.least + 1) // 2
                     ]
-            results += campaign.results
+
+
+def main() -> int:
+    parser = campaign.parser("make kills", __doc__, port=3310)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--least", type=int, default=5, help="of each step that undisturbed runs show")
+    parser.add_argument("--rows", type=int, default=200_000, help="transactions; a tenth of it for dh")
+    chosen = parser.parse_args()
+    results = campaign.shown(chosen, run(chosen))
     print(table(results))
-    if chosen.json:
-        chosen.json.write_text(json.dumps({"seed": chosen.seed, "kills": results}, indent=1) + "\n")
     counted = Counter(each["step"] for each in results)
     return 0 if all(counted[step] >= chosen.least for step in STEPS if counted[step]) else 1
 

@@ -7,9 +7,7 @@ Run it in a network namespace of its own: `unshare -n`, or `unshare -Urn` as an 
 
 from __future__ import annotations
 
-import argparse
 import ctypes
-import json
 import random
 import runpy
 import socket
@@ -21,11 +19,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from xor.service import configuration
-from xor.testing import kills, processes
+from xor.testing import campaign, kills, processes
 from xor.testing.faults import STALL_TIMEOUT_S
 from xor.testing.kills import client_of, leftovers, outcome_of, run_alone
 from xor.testing.local import LocalNetwork
@@ -111,11 +110,17 @@ def network_of(directory: Path, port: int, rows: int, oprf: str) -> Iterator[Two
             network.down(lambda _text: None)
 
 
-def narrow(port: int, _chance: random.Random, _pulled_s: float) -> Mapping[str, Any]:
+def narrow(port: int) -> Mapping[str, Any]:
     """A job over a link that loses what comes too fast."""
     subprocess.run(["tc", "qdisc", "add", "dev", OUR_END, "root", *NARROW], check=True)
     try:
-        return run_alone(port)
+        outcome = run_alone(port)
+        said = subprocess.run(
+            ["tc", "-s", "qdisc", "show", "dev", OUR_END], check=True, capture_output=True, text=True
+        )
+        dropped = int(said.stdout.split("dropped ")[1].split(",")[0])
+        assert dropped, "nothing was lost"
+        return outcome
     finally:
         subprocess.run(["tc", "qdisc", "del", "dev", OUR_END, "root"], check=True)
 
@@ -132,7 +137,7 @@ def pulled(port: int, chance: random.Random, pulled_s: float) -> Mapping[str, An
     return outcome
 
 
-def flapping(port: int, chance: random.Random, _pulled_s: float) -> Mapping[str, Any]:
+def flapping(port: int, chance: random.Random) -> Mapping[str, Any]:
     """The cable has a loose contact, for as long as a job runs."""
     is_over = threading.Event()
 
@@ -157,11 +162,16 @@ def run(network: LocalNetwork, chance: random.Random, pulled_s: float) -> Iterat
     """Each fault once; raises AssertionError if a promise is broken."""
     right = run_alone(network.port)
     assert "rows" in right, right
-    for fault in (narrow, pulled, flapping):
+    faults = {
+        "narrow": partial(narrow, network.port),
+        "pulled": partial(pulled, network.port, chance, pulled_s),
+        "flapping": partial(flapping, network.port, chance),
+    }
+    for name, fault in faults.items():
         began = time.monotonic()
-        outcome = fault(network.port, chance, pulled_s)
-        found = {"fault": fault.__name__, **outcome, "seconds": round(time.monotonic() - began, 1)}
-        assert outcome == right or ("code" in outcome and fault is not narrow), found
+        outcome = fault()
+        found = {"fault": name, **outcome, "seconds": round(time.monotonic() - began, 1)}
+        assert outcome == right or ("code" in outcome and name != "narrow"), found
         assert (left := leftovers(network)) == [], {**found, "left": left}
         again = run_alone(network.port)
         assert again == right, {**found, "again": again}
@@ -182,20 +192,16 @@ def main() -> int:
     if sys.argv[1:2] == ["--enter"]:
         enter(int(sys.argv[2]), sys.argv[3], sys.argv[4:])
         return 0
-    parser = argparse.ArgumentParser(prog="python -m xor.testing.namespaces", description=__doc__)
+    parser = campaign.parser("python -m xor.testing.namespaces", __doc__, port=3360)
     parser.add_argument("--oprf", choices=("vole", "dh"), default="vole")
     parser.add_argument("--rows", type=int, default=20_000, help="transactions")
     parser.add_argument("--pulled", type=float, default=PULLED_S, help="seconds that the cable is out")
-    parser.add_argument("--port", type=int, default=3360)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     chosen = parser.parse_args()
-    print(f"seed {chosen.seed}", flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="xor-namespaces-") as folder,
         network_of(Path(folder), chosen.port, chosen.rows, chosen.oprf) as network,
     ):
-        for found in run(network, random.Random(chosen.seed), chosen.pulled):
-            print(json.dumps(found), flush=True)
+        campaign.shown(chosen, run(network, random.Random(chosen.seed), chosen.pulled))
     return 0
 
 

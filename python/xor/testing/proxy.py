@@ -58,14 +58,24 @@ class Proxy:
     Args:
         target: where the line ends, `(host, port)`.
         seed: of the places where connections are cut.
+        is_recording: keeps in `recorded` what each connection has carried, one entry for each direction.
     """
 
-    def __init__(self, target: tuple[str, int], seed: int, line: Line | None = None) -> None:
+    def __init__(
+        self,
+        target: tuple[str, int],
+        seed: int = 0,
+        line: Line | None = None,
+        *,
+        is_recording: bool = False,
+    ) -> None:
         self.target = target
         self.line = line or Line()
         self.carried = 0
-        self.connections = 0
         self.cuts = 0
+        self.silenced = 0
+        self.recorded: list[bytearray] = []
+        self._is_recording = is_recording
         self._chance = random.Random(seed)
         self._loop = asyncio.new_event_loop()
         self._socket = socket.create_server((HOST, 0))
@@ -100,7 +110,6 @@ class Proxy:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        self.connections += 1
         with suppress(asyncio.CancelledError):  # the proxy ends; asyncio would call that an error
             await self._connect(reader, writer)
 
@@ -126,6 +135,9 @@ class Proxy:
     async def _carry(
         self, connection: Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        recorded = bytearray()
+        if self._is_recording:
+            self.recorded.append(recorded)
         while piece := await reader.read(self._piece_bytes()):
             line = self.line
             await asyncio.sleep(line.delay_s + (len(piece) / line.bytes_per_s if line.bytes_per_s else 0))
@@ -133,6 +145,8 @@ class Proxy:
             connection.carried += kept
             self.carried += kept
             writer.write(piece[:kept])
+            if self._is_recording:
+                recorded += piece[:kept]
             await writer.drain()
             if kept < len(piece) and not connection.is_silent:
                 raise Cut
@@ -155,6 +169,7 @@ class Proxy:
         if line.silent_after is not None:
             ends.append(line.silent_after - connection.carried)
             connection.is_silent = ends[-1] == min(ends) < length
+            self.silenced += connection.is_silent
         return max(0, min(ends))
 
 
